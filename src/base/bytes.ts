@@ -1,0 +1,143 @@
+// ⚡ uses: Buffer
+/** Byte strings (names that are bytes, not text) and little-endian access to Uint8Array. */
+
+declare const byteString: unique symbol;
+
+/**
+ * Bytes as a JavaScript string, one character (0 to 255) a byte. Names in tar and ext4 are bytes in no
+ * known encoding; in this form they compare in byte order with `<`, serve as Map keys, and take half
+ * the memory of a Uint8Array of their own.
+ */
+export type ByteString = string & { readonly [byteString]: true };
+
+/** The bytes as a byte string (a copy). */
+export function toByteString(bytes: Uint8Array): ByteString {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("latin1") as ByteString;
+}
+
+/** The byte string as fresh bytes. */
+export function fromByteString(text: ByteString): Uint8Array {
+  return Uint8Array.from(Buffer.from(text, "latin1"));
+}
+
+/** Text as the byte string of its UTF-8 form. */
+export function utf8ByteString(text: string): ByteString {
+  return Buffer.from(text, "utf8").toString("latin1") as ByteString;
+}
+
+/** A part of a byte string, joined or cut by string operations, is a byte string. */
+export function asByteString(latin1: string): ByteString {
+  return latin1 as ByteString;
+}
+
+/** Writes the byte string into `target` at `offset`; returns the number of bytes. */
+export function writeByteString(target: Uint8Array, text: ByteString, offset: number): number {
+  for (let i = 0; i < text.length; i++) target[offset + i] = text.charCodeAt(i);
+  return text.length;
+}
+
+/** Byte order of two byte strings: negative, zero or positive. */
+export function compareByteStrings(left: ByteString, right: ByteString): number {
+  return left < right ? -1 : left > right ? 1 : 0;
+}
+
+/** True where the byte string is valid UTF-8. */
+export function isUtf8(text: ByteString): boolean {
+  try {
+    new TextDecoder("utf-8", { fatal: true }).decode(fromByteString(text));
+    return true;
+  } catch {
+    return false; // The decoder has one way to fail: the bytes are not UTF-8.
+  }
+}
+
+const SHOWN_BYTES_MAX = 300;
+
+/**
+ * The byte string for people: as UTF-8 text, with control characters and bytes that are not UTF-8 as
+ * `\xNN`, and cut in the middle where it is long. Safe to print on a terminal.
+ */
+export function showByteString(text: ByteString): string {
+  if (text.length > SHOWN_BYTES_MAX) {
+    const head = asByteString(text.slice(0, 140));
+    const tail = asByteString(text.slice(-100));
+    return `${showByteString(head)}...(${text.length} bytes)...${showByteString(tail)}`;
+  }
+  let shown = "";
+  let from = 0;
+  const bytes = fromByteString(text);
+  while (from < bytes.length) {
+    const step = sequenceLength(bytes, from);
+    const piece = bytes.subarray(from, from + Math.max(step, 1));
+    const isText =
+      step > 1 || (step === 1 && (piece[0] ?? 0) >= 0x20 && piece[0] !== 0x7f && piece[0] !== 0x5c);
+    const character = isText ? new TextDecoder().decode(piece) : "";
+    shown += isText && !/[\p{C}\p{Zl}\p{Zp}]/u.test(character) ? character : hexEscapes(piece);
+    from += piece.length;
+  }
+  return shown;
+}
+
+/** The length of the valid UTF-8 sequence at `at`, or 0. */
+function sequenceLength(bytes: Uint8Array, at: number): number {
+  const first = bytes[at] ?? 0;
+  const length =
+    first < 0x80 ? 1 : first < 0xc2 ? 0 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : first < 0xf5 ? 4 : 0;
+  if (length <= 1) return length;
+  if (at + length > bytes.length) return 0;
+  try {
+    new TextDecoder("utf-8", { fatal: true }).decode(bytes.subarray(at, at + length));
+    return length;
+  } catch {
+    return 0; // Not UTF-8: the caller shows the byte in hexadecimal.
+  }
+}
+
+function hexEscapes(bytes: Uint8Array): string {
+  let text = "";
+  for (const byte of bytes) text += byte === 0x5c ? "\\\\" : `\\x${byte.toString(16).padStart(2, "0")}`;
+  return text;
+}
+
+/** A DataView of the same bytes. */
+export function viewOf(bytes: Uint8Array): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
+/** Lower-case hexadecimal. */
+export function toHex(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("hex");
+}
+
+/** The bytes of an even number of hexadecimal digits; the caller has checked that they are. */
+export function fromHex(text: string): Uint8Array {
+  return Uint8Array.from(Buffer.from(text, "hex"));
+}
+
+/** The parts, one after another, in fresh memory. */
+export function concatBytes(...parts: readonly Uint8Array[]): Uint8Array {
+  const joined = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    joined.set(part, at);
+    at += part.length;
+  }
+  return joined;
+}
+
+/** True where both hold the same bytes. Not for secrets: it stops at the first difference. */
+export function equalBytes(left: Uint8Array, right: Uint8Array): boolean {
+  return left.length === right.length && Buffer.compare(left, right) === 0;
+}
+
+/** True where every byte is zero. */
+export function isAllZero(bytes: Uint8Array): boolean {
+  // memcmp against a zero page: some ten times faster than a loop in JavaScript.
+  for (let at = 0; at < bytes.length; at += ZEROS.length) {
+    const piece = bytes.subarray(at, at + ZEROS.length);
+    if (Buffer.compare(piece, ZEROS.subarray(0, piece.length)) !== 0) return false;
+  }
+  return true;
+}
+
+const ZEROS = new Uint8Array(65536);

@@ -1,0 +1,39 @@
+/** Every limit on what comes from outside, by name; docs/specification.md lists them. */
+import { GIB, KIB, MIB, TIB } from "./units.ts";
+
+/** A JSON document of an image: index, manifest, config. The distribution spec asks for at least 4 MiB. */
+export const DOCUMENT_BYTES_MAX: number = 8 * MIB;
+/** Image indexes inside image indexes. */
+export const INDEX_DEPTH_MAX = 8;
+/** Descriptors looked at while one image is chosen from indexes. */
+export const INDEX_DESCRIPTORS_MAX = 10_000;
+/** Layers of one image; container engines stop at 127. */
+export const LAYER_COUNT_MAX = 1000;
+/** Uncompressed bytes of one layer's tar, unless the user raises it: what stops a decompression bomb. */
+export const LAYER_BYTES_MAX_DEFAULT: number = 128 * GIB;
+/** Entries of an archive that holds an image (oci-archive, docker-archive). */
+export const ARCHIVE_ENTRY_COUNT_MAX = 100_000;
+
+/** One PAX extended header, GNU long name or sparse map in a tar: beyond any path with any xattrs. */
+export const TAR_EXTENSION_BYTES_MAX: number = 16 * MIB;
+/** Regions of one sparse file. */
+export const SPARSE_REGION_COUNT_MAX = 1_000_000;
+/** Bytes of a path in a tar; longer than the kernel's PATH_MAX, since trees can be deeper than that. */
+export const PATH_BYTES_MAX: number = 1 * MIB;
+/** Bytes of one name in a directory (ext4 and every other Linux file system). */
+export const NAME_BYTES_MAX = 255;
+/** Symbolic links followed while one path is resolved (Linux MAXSYMLINKS). */
+export const SYMLINK_FOLLOW_MAX = 40;
+/** Bytes of a symbolic link's target (Linux PATH_MAX less the NUL). */
+export const SYMLINK_TARGET_BYTES_MAX = 4095;
+/** Bytes of one extended attribute's value (Linux XATTR_SIZE_MAX). */
+export const XATTR_VALUE_BYTES_MAX: number = 64 * KIB;
+/** Inodes of one tree. */
+export const TREE_INODE_COUNT_MAX = 50_000_000;
+
+/** Names of one inode (ext4 EXT4_LINK_MAX). */
+export const LINK_COUNT_MAX = 65_000;
+/** Bytes of one file: ext4 counts its logical blocks in 32 bits, and the last number means "none". */
+export const FILE_BYTES_MAX: number = 16 * TIB - 4 * KIB;
+/** Bytes of a disk image: its group descriptors must fit chunk 0 (docs/format/disk-image.md). */
+export const DISK_BYTES_MAX: number = 16_256 * 128 * MIB;

@@ -1,0 +1,42 @@
+/** The contract of a source: an image that can be read, wherever it lies. */
+import type { DiffId, Digest } from "../base/digest.ts";
+import type { ImageConfig } from "../oci/image-config.ts";
+
+/** A layer as the image manifest names it. */
+export interface LayerDescriptor {
+  /** 0 is the base. */
+  readonly layerIndex: number;
+  readonly diffId: DiffId;
+  /**
+   * Digest and size of the bytes as stored (compressed), to be verified while reading; `undefined` where the
+   * source has none (docker-archive names its layers by path; the diff ID is their only digest).
+   */
+  readonly stored: { readonly digest: Digest; readonly sizeBytes: number } | undefined;
+  /** For messages: `layer 3 (sha256:0123456789ab…)`. */
+  readonly label: string;
+}
+
+/** One distinct layer's bytes as stored. The stream must be read to its end or returned before the next is asked for. */
+export interface LayerStream {
+  /** The lowest index among the descriptors with this content; equal layers are given once. */
+  readonly descriptor: LayerDescriptor;
+  readonly bytes: AsyncIterable<Uint8Array>;
+}
+
+/** An image of one platform. Close it once, whatever happened. */
+export interface OciImage {
+  /** The digest of the image manifest; for docker-archive, which has none, that of the config (its image ID). */
+  readonly sourceDigest: Digest;
+  readonly config: ImageConfig;
+  /** Base first, one for each diff ID of the config. Equal layers appear as often as the image has them. */
+  readonly layers: readonly LayerDescriptor[];
+  /** Bytes read so far from outside for documents and layers, as stored. */
+  readonly pulledBytes: () => number;
+  /**
+   * The layers' bytes, each distinct diff ID once, in the order that is cheapest for the source (that of a
+   * compressed archive, else base first). The bytes are as stored and not yet verified: layer/ does that.
+   * @throws SOURCE_NOT_FOUND, SOURCE_UNAVAILABLE, ARCHIVE_INVALID
+   */
+  streamLayers(options: { readonly signal?: AbortSignal | undefined }): AsyncIterable<LayerStream>;
+  close(): Promise<void>;
+}
