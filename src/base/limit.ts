@@ -37,3 +37,12 @@ export const LINK_COUNT_MAX = 65_000;
 export const FILE_BYTES_MAX: number = 16 * TIB - 4 * KIB;
 /** Bytes of a disk image: its group descriptors must fit chunk 0 (docs/format/disk-image.md). */
 export const DISK_BYTES_MAX: number = 16_256 * 128 * MIB;
+
+/** The record of an image inside a manifest: a config (DOCUMENT_BYTES_MAX) and what its encoding may add. */
+export const IMAGE_RECORD_BYTES_MAX: number = 16 * MIB;
+/** One manifest: 68 bytes for each chunk of the largest disk image (283 MB), and the image record. */
+export const MANIFEST_BYTES_MAX: number = 320 * MIB;
+/** UTF-8 bytes of an image's name in a store: a domain name, a repository of 255, a tag of 128, a digest. */
+export const IMAGE_NAME_BYTES_MAX = 1024;
+/** A key file or one of the store's own small files (store.json, root.json, a ref). */
+export const SMALL_FILE_BYTES_MAX: number = 64 * KIB;

@@ -1,5 +1,6 @@
-/** References to images: `oci:DIR[:TAG|@digest]`, `oci-archive:FILE[:TAG]`, `docker-archive:FILE[:NAME]`, registry. */
-import type { Digest } from "../base/digest.ts";
+/** References to images: `oci:DIR[:TAG|@digest]`, `oci-archive:FILE[:TAG]`, `docker-archive:FILE[:NAME[:TAG]]`. */
+import { parseDigest, type Digest } from "../base/digest.ts";
+import { LambdaImgError } from "../base/error.ts";
 
 /** Where an image is to be found, parsed. `text` is what the user wrote. */
 export type ImageReference =
@@ -12,3 +13,75 @@ export type ImageReference =
     }
   | { readonly kind: "oci-archive"; readonly text: string; readonly path: string; readonly tag?: string }
   | { readonly kind: "docker-archive"; readonly text: string; readonly path: string; readonly name?: string };
+
+/**
+ * Reads a reference as skopeo does: the first colon after the kind's ends the path, what follows may have more.
+ * @throws REFERENCE_INVALID; SOURCE_KIND_UNSUPPORTED for registries and whatever else there is
+ */
+export function parseImageReference(text: string): ImageReference {
+  const match = /^(oci|oci-archive|docker-archive):(.*)$/s.exec(text);
+  const kind = match?.[1];
+  const rest = match?.[2] ?? "";
+  if (text.trim() === "") throw invalid(text, "it is empty");
+  if (kind === undefined) throw unsupportedKind(text);
+  if (kind === "oci") return parseLayoutReference(text, rest);
+  const { path, tail } = splitPath(text, rest);
+  if (kind === "oci-archive") return { kind, text, path, ...(tail === undefined ? {} : { tag: tail }) };
+  return { kind: "docker-archive", text, path, ...(tail === undefined ? {} : { name: tail }) };
+}
+
+/**
+ * The name an image gets where the user gives none: that of the directory or archive, less what says that it
+ * is an archive, with the tag if there is one; for docker-archive the name asked for.
+ */
+export function defaultImageName(reference: ImageReference): string {
+  if (reference.kind === "docker-archive" && reference.name !== undefined) return reference.name;
+  const last = reference.path.split("/").findLast((part) => part !== "" && part !== "." && part !== "..");
+  const stem = last?.replace(/(?:\.(?:tar|tar\.gz|tgz|tar\.zst|tzst|oci))+$/, "");
+  const name = stem === undefined || stem === "" ? "image" : stem;
+  return "tag" in reference ? `${name}:${reference.tag}` : name;
+}
+
+function parseLayoutReference(text: string, rest: string): ImageReference {
+  const match = /^(.*)@([a-z0-9]+:[^/@]*)$/s.exec(rest);
+  if (match === null) {
+    const { path, tail } = splitPath(text, rest);
+    return { kind: "oci", text, path, ...(tail === undefined ? {} : { tag: tail }) };
+  }
+  const { path, tail } = splitPath(text, match[1] ?? "");
+  if (tail !== undefined) throw invalid(text, "it has both a tag and a digest; give one");
+  return { kind: "oci", text, path, digest: referenceDigest(text, match[2] ?? "") };
+}
+
+function referenceDigest(text: string, digest: string): Digest {
+  try {
+    return parseDigest(digest, `reference ${JSON.stringify(text)}`);
+  } catch (cause) {
+    // What a user types is no OCI document: the same words, but as wrong usage.
+    const message = cause instanceof LambdaImgError ? cause.message : String(cause);
+    throw new LambdaImgError("REFERENCE_INVALID", message, { cause });
+  }
+}
+
+function splitPath(text: string, rest: string): { readonly path: string; readonly tail: string | undefined } {
+  const colon = rest.indexOf(":");
+  const path = colon < 0 ? rest : rest.slice(0, colon);
+  const tail = colon < 0 ? undefined : rest.slice(colon + 1);
+  if (path === "") throw invalid(text, "its path is empty");
+  if (tail === "") throw invalid(text, "nothing follows the colon after the path");
+  if (/[\x00-\x1f\x7f]/.test(rest)) throw invalid(text, "it has control characters");
+  return { path, tail };
+}
+
+function invalid(text: string, why: string): LambdaImgError {
+  return new LambdaImgError("REFERENCE_INVALID", `invalid reference ${JSON.stringify(text)}: ${why}`);
+}
+
+function unsupportedKind(text: string): LambdaImgError {
+  const other = /^(docker-daemon|containers-storage|ostree|sif|tarball|dir):/.exec(text)?.[1];
+  const what = other === undefined ? "images in registries cannot be read" : `unsupported kind ${other}`;
+  return new LambdaImgError(
+    "SOURCE_KIND_UNSUPPORTED",
+    `unsupported reference ${JSON.stringify(text)}: ${what}; expected oci:DIR[:TAG], oci-archive:FILE[:TAG] or docker-archive:FILE[:NAME]`,
+  );
+}

@@ -1,16 +1,11 @@
 /** What one entry of a tar says, after all of its extended headers are applied. */
 import type { ByteString } from "../base/bytes.ts";
+import type { Timestamp } from "../base/timestamp.ts";
+
+export type { Timestamp } from "../base/timestamp.ts";
 
 /** The kinds of entries that a layer can hold. Contiguous files are files. */
 export type TarEntryType = "file" | "dir" | "symlink" | "hardlink" | "char" | "block" | "fifo";
-
-/** A point in time with floor semantics: -1.5 s is seconds -2, nanoseconds 500,000,000. */
-export interface Timestamp {
-  /** Seconds since 1970, a safe integer, negative before. */
-  readonly seconds: number;
-  /** 0 to 999,999,999. */
-  readonly nanoseconds: number;
-}
 
 /** A run of bytes of a sparse file that the archive holds; what is between runs reads as zeros. */
 export interface SparseRegion {

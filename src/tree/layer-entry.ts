@@ -3,7 +3,7 @@
  * segment/, which has put the bytes into chunks and knows where.
  */
 import type { ByteString } from "../base/bytes.ts";
-import type { Timestamp } from "../tar/entry.ts";
+import type { Timestamp } from "../base/timestamp.ts";
 
 /** A run of a file's blocks that lie one after another in the segment. Blocks are 4096 bytes. */
 export interface BlockRun {

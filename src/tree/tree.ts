@@ -1,6 +1,6 @@
 /** The flattened file system: inodes and names, as all layers together give it. */
 import type { ByteString } from "../base/bytes.ts";
-import type { Timestamp } from "../tar/entry.ts";
+import type { Timestamp } from "../base/timestamp.ts";
 import type { FileBody } from "./layer-entry.ts";
 
 /** A file's metadata and content; a directory's names. One object an inode: hard links share it. */
@@ -10,12 +10,18 @@ export interface Inode {
   uid: number;
   gid: number;
   mtime: Timestamp;
-  /** `undefined` where there are none. Names in order of byte value. */
+  /** `undefined` where there are none. */
   xattrs: ReadonlyMap<ByteString, Uint8Array> | undefined;
   /** Names that refer to this inode; of a directory always 1. */
   nameCount: number;
   /** The layer whose entry made this inode (for an implied directory: that made it necessary). */
   readonly layerIndex: number;
+  /**
+   * Its ordinal among the inodes of its class (directories; all others) that this layer made, counting those
+   * that were hidden later: for a file a function of its layer alone, so that what other layers do renumbers
+   * nothing (docs/format/disk-image.md, "Inode numbers"). -1 for the root directory.
+   */
+  readonly slot: number;
   /** Files only. */
   readonly body: FileBody | undefined;
   /** Symlinks only; else empty. */
@@ -28,7 +34,15 @@ export interface Inode {
   isImplied: boolean;
 }
 
+/** How many inodes of each class a layer made, hidden ones included. */
+export interface LayerSlots {
+  readonly files: number;
+  readonly directories: number;
+}
+
 /** All of it. */
 export interface Tree {
   readonly rootDirectory: Inode;
+  /** By layer index. */
+  readonly slots: readonly LayerSlots[];
 }

@@ -1,0 +1,171 @@
+// ⚡ uses: file system, chance
+/** `lambda-img export`: a disk image or a tar, from the store. */
+import { randomBytes } from "node:crypto";
+import { link, open, rename, stat, unlink, type FileHandle } from "node:fs/promises";
+import { dirname, resolve } from "node:path";
+
+import { LambdaImgError } from "../base/error.ts";
+import { showBytes } from "../base/units.ts";
+import { CHUNK_BYTES } from "../chunk/chunk.ts";
+import { ImageDevice } from "../device/image-device.ts";
+import { Ext4Reader } from "../ext4/reader.ts";
+import { openContext, openImageManifest, type CommonOptions } from "./context.ts";
+import { encodeTree } from "./_encode-tree.ts";
+import { writeBytes, type Output } from "./output.ts";
+
+/** The command's options as commander gives them. */
+export interface ExportOptions extends CommonOptions {
+  readonly output: string;
+  readonly format: string;
+  readonly force?: boolean;
+}
+
+/** Writes the image's disk or its files as a tar; a file appears under its name only when it is whole. */
+export async function exportImage(
+  image: string,
+  options: ExportOptions,
+  use: { readonly output: Output; readonly signal: AbortSignal },
+): Promise<void> {
+  const { format } = options;
+  if (format !== "ext4" && format !== "tar") {
+    throw new LambdaImgError(
+      "USAGE_INVALID",
+      `--format: expected ext4 or tar, found ${JSON.stringify(format)}`,
+    );
+  }
+  const isStdout = options.output === "-";
+  if (isStdout && options.json === true) {
+    throw new LambdaImgError(
+      "USAGE_INVALID",
+      "--json: expected a file with --output, since stdout carries the image",
+    );
+  }
+  const context = await openContext(options, { create: false, output: use.output });
+  try {
+    const { manifestId, content } = await openImageManifest(context, image);
+    const device = new ImageDevice(context.store, content);
+    const pieces = cancellable(
+      format === "ext4" ? diskPieces(device) : tarPieces(await Ext4Reader.open(device)),
+      use.signal,
+    );
+    const sizeBytes = isStdout
+      ? await writeStdout(pieces)
+      : await writeFile(resolve(options.output), pieces, { isForced: options.force === true });
+    if (isStdout) return;
+    const json = {
+      command: "export",
+      image,
+      manifest: manifestId,
+      format,
+      output: options.output,
+      sizeBytes,
+    };
+    use.output.result(json, () => `${options.output}: ${showBytes(sizeBytes)}\n`);
+  } finally {
+    await context.store.close();
+  }
+}
+
+/** Bytes, or as a number the size of a hole. */
+type Piece = Uint8Array | number;
+
+async function* diskPieces(device: ImageDevice): AsyncGenerator<Piece> {
+  const chunkCount = device.sizeBytes / CHUNK_BYTES;
+  // One chunk ahead: while one is written the next is read and verified.
+  let next = chunkCount > 0 ? device.readChunk(0) : undefined;
+  for (let chunkIndex = 0; chunkIndex < chunkCount; chunkIndex++) {
+    const chunk = await next;
+    next = chunkIndex + 1 < chunkCount ? device.readChunk(chunkIndex + 1) : undefined;
+    // Whoever stops early must not leave a rejection that nobody hears.
+    next?.catch(() => undefined);
+    yield chunk ?? CHUNK_BYTES;
+  }
+}
+
+async function* tarPieces(reader: Ext4Reader): AsyncGenerator<Piece> {
+  yield* encodeTree(reader);
+}
+
+async function* cancellable(pieces: AsyncIterable<Piece>, signal: AbortSignal): AsyncGenerator<Piece> {
+  for await (const piece of pieces) {
+    if (signal.aborted) throw new LambdaImgError("CANCELLED", "cancelled");
+    yield piece;
+  }
+}
+
+async function writeFile(
+  path: string,
+  pieces: AsyncIterable<Piece>,
+  options: { readonly isForced: boolean },
+): Promise<number> {
+  if (!options.isForced && (await exists(path))) throw outputExists(path);
+  const temporary = `${path}.${randomBytes(6).toString("hex")}.tmp`;
+  try {
+    const file = await open(temporary, "wx");
+    let sizeBytes: number;
+    try {
+      sizeBytes = await writePieces(file, pieces);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    // link(2) fails where the name has come into being meanwhile; rename(2) would replace it.
+    if (options.isForced) await rename(temporary, path);
+    else await link(temporary, path).then(() => unlink(temporary));
+    return sizeBytes;
+  } catch (error) {
+    await unlink(temporary).catch(() => undefined); // It may not exist; the failure above is what counts.
+    throw fileError(error, path);
+  }
+}
+
+async function writePieces(file: FileHandle, pieces: AsyncIterable<Piece>): Promise<number> {
+  let at = 0;
+  for await (const piece of pieces) {
+    if (typeof piece === "number") {
+      at += piece;
+      continue;
+    }
+    for (let done = 0; done < piece.length;) {
+      done += (await file.write(piece, done, piece.length - done, at + done)).bytesWritten;
+    }
+    at += piece.length;
+  }
+  await file.truncate(at); // A hole at the end is part of the size.
+  return at;
+}
+
+async function writeStdout(pieces: AsyncIterable<Piece>): Promise<number> {
+  let sizeBytes = 0;
+  for await (const piece of pieces) {
+    const bytes = typeof piece === "number" ? new Uint8Array(piece) : piece;
+    await writeBytes(bytes);
+    sizeBytes += bytes.length;
+  }
+  return sizeBytes;
+}
+
+async function exists(path: string): Promise<boolean> {
+  return stat(path).then(
+    () => true,
+    () => false,
+  );
+}
+
+function outputExists(path: string): LambdaImgError {
+  return new LambdaImgError("OUTPUT_EXISTS", `${path}: the file exists; --force replaces it`);
+}
+
+function fileError(error: unknown, path: string): unknown {
+  if (!(error instanceof Error) || !("code" in error) || typeof error.code !== "string") return error;
+  if (error instanceof LambdaImgError) return error;
+  const { code } = error;
+  if (code === "EEXIST") return outputExists(path);
+  const ours =
+    code === "ENOSPC" || code === "EDQUOT" || code === "EFBIG"
+      ? "OUTPUT_FULL"
+      : code === "EACCES" || code === "EPERM" || code === "EROFS"
+        ? "OUTPUT_FORBIDDEN"
+        : "OUTPUT_UNAVAILABLE";
+  return new LambdaImgError(ours, `${path}: cannot write in ${dirname(path)}: ${code}`, { cause: error });
+}

@@ -1,0 +1,170 @@
+// ⚡ uses: process
+/** The command line: names, options, help. Each command's code is loaded when it is called. */
+import { Command, CommanderError } from "commander";
+
+import { LambdaImgError } from "../base/error.ts";
+import { Output } from "./output.ts";
+import type { CommonOptions } from "./context.ts";
+import type { ConvertOptions } from "./convert.ts";
+import type { ExportOptions } from "./export.ts";
+import type { ListOptions } from "./list.ts";
+
+/** Runs the program with these arguments (without node and script); resolves to the exit status. */
+export async function main(argv: readonly string[]): Promise<number> {
+  const run: Run = { status: 0, abort: new AbortController() };
+  const onSignal = (): void => {
+    run.abort.abort(new LambdaImgError("CANCELLED", "cancelled"));
+  };
+  process.once("SIGINT", onSignal).once("SIGTERM", onSignal);
+  try {
+    await makeProgram(run).parseAsync([...argv], { from: "user" });
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error;
+    // Commander has printed help, the version or what is wrong with the arguments.
+    run.status = error.exitCode === 0 ? 0 : 2;
+  } finally {
+    process.removeListener("SIGINT", onSignal).removeListener("SIGTERM", onSignal);
+  }
+  return run.status;
+}
+
+interface Run {
+  status: number;
+  readonly abort: AbortController;
+}
+
+const EXAMPLE = `
+Example:
+  lambda-img convert oci:./python-app
+  lambda-img ls python-app /usr/bin
+  lambda-img export python-app -o disk.ext4
+
+REF is oci:DIR[:TAG|@digest], oci-archive:FILE[:TAG] or docker-archive:FILE[:NAME].
+IMAGE is the name given by convert, or a manifest id (sha256:…).
+`;
+
+function makeProgram(run: Run): Command {
+  const program = new Command("lambda-img")
+    .description(
+      "Turns an OCI image into encrypted, deduplicated chunks of an ext4 disk image, and reads them back.",
+    )
+    .option("-V, --version", "print the version")
+    .addHelpText("after", EXAMPLE)
+    .exitOverride()
+    .showHelpAfterError("(lambda-img --help lists commands and options)");
+  addConvert(program, run);
+  addReaders(program, run);
+  return program;
+}
+
+/** What a command's code is given besides operands and options. */
+interface Use {
+  readonly output: Output;
+  readonly signal: AbortSignal;
+}
+
+/** A command: how it is written, what it does, and its code, which is loaded when it is called. */
+interface CommandText<Options> {
+  readonly usage: string;
+  readonly description: string;
+  run(operands: readonly string[], options: Options, use: Use): Promise<void>;
+}
+
+/** Adds a command with what every command has; what it throws becomes a message and a status. */
+function addCommand<Options extends CommonOptions>(
+  program: Command,
+  run: Run,
+  text: CommandText<Options>,
+): Command {
+  return program
+    .command(text.usage)
+    .description(text.description)
+    .option(
+      "--store <dir>",
+      "the store (default: $LAMBDA_IMG_STORE, or lambda-img/store in the XDG data directory)",
+    )
+    .option(
+      "--key <file>",
+      "the key file (default: $LAMBDA_IMG_KEY_FILE, or lambda-img/key.json in the XDG config directory)",
+    )
+    .option("--json", "print the result as one JSON object")
+    .option("-q, --quiet", "print no notes and no progress")
+    .action(async (...given: unknown[]) => {
+      // Commander gives the operands, then the options, then the command.
+      const options = given.at(-2) as Options;
+      const operands = given.slice(0, -2).filter((operand) => typeof operand === "string");
+      const output = new Output(options);
+      try {
+        await text.run(operands, options, { output, signal: run.abort.signal });
+      } catch (error) {
+        run.status = output.fail(error);
+      }
+    });
+}
+
+function addConvert(program: Command, run: Run): void {
+  addCommand<ConvertOptions>(program, run, {
+    usage: "convert <ref>",
+    description: "Flatten an image into an ext4 disk image and put it into the store as encrypted chunks.",
+    run: async ([reference = ""], options, use) => {
+      const { convert } = await import("./convert.ts");
+      await convert(reference, options, use);
+    },
+  })
+    .option("--name <name>", "the image's name in the store (default: from REF)")
+    .option("--platform <os/arch[/variant]>", "which image of an index (default: linux on this processor)")
+    .option("--size <size>", "size of the disk image: 10G in all, +2G free, or auto", "auto")
+    .option("--max-layer-size <size>", "refuse a layer that unpacks to more (default: 128G)")
+    .option(
+      "--jobs <n>",
+      "threads that seal chunks (default: one less than the processors); the result is the same",
+    );
+}
+
+function addReaders(program: Command, run: Run): void {
+  addCommand<CommonOptions>(program, run, {
+    usage: "images",
+    description: "List the images in the store.",
+    run: async (_operands, options, use) => {
+      const { images } = await import("./inspect.ts");
+      await images(options, use);
+    },
+  });
+  addCommand<CommonOptions>(program, run, {
+    usage: "inspect <image>",
+    description: "Print what is known of an image: disk, chunks, layers, what it runs.",
+    run: async ([image = ""], options, use) => {
+      const { inspect } = await import("./inspect.ts");
+      await inspect(image, options, use);
+    },
+  });
+  addCommand<ListOptions>(program, run, {
+    usage: "ls <image> [path]",
+    description: "List a directory of an image, or one path.",
+    run: async (operands, options, use) => {
+      const { list } = await import("./list.ts");
+      await list(operands, options, use);
+    },
+  })
+    .option("-l, --long", "with type, permissions, owner, size and time (UTC)")
+    .option("-R, --recursive", "with all that lies below");
+  addCommand<CommonOptions>(program, run, {
+    usage: "cat <image> <path>",
+    description: "Write a file of an image to stdout.",
+    run: async (operands, options, use) => {
+      const { cat } = await import("./list.ts");
+      await cat(operands, options, use);
+    },
+  });
+  addCommand<ExportOptions>(program, run, {
+    usage: "export <image>",
+    description: "Write an image's disk (sparse, ready for mount -o loop) or its files as a tar.",
+    run: async ([image = ""], options, use) => {
+      const { exportImage } = await import("./export.ts");
+      await exportImage(image, options, use);
+    },
+  })
+    .requiredOption("-o, --output <file>", "where to; - for stdout")
+    .option("--format <ext4|tar>", "what to write", "ext4")
+    .option("--force", "replace a file that exists");
+}

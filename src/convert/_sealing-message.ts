@@ -1,0 +1,32 @@
+/** What the sealing threads and their pool say to each other. */
+import type { ErrorCode, ErrorDetails } from "../base/error.ts";
+import type { ChunkName } from "../chunk/chunk.ts";
+import type { ChunkWriterPlace } from "../store/chunk-writer.ts";
+import type { PutOutcome } from "../store/store.ts";
+
+/** Given to a thread when it starts. */
+export interface SealingStart {
+  readonly salt: Uint8Array;
+  readonly place: ChunkWriterPlace;
+}
+
+/** A chunk to seal; its memory moves to the thread. */
+export interface SealingRequest {
+  readonly plain: Uint8Array;
+}
+
+/** The answer to the oldest request that has none. Errors cross as plain values: classes do not. */
+export type SealingReply =
+  | {
+      readonly kind: "stored";
+      readonly plainDigest: Uint8Array;
+      readonly key: Uint8Array;
+      readonly name: ChunkName;
+      readonly outcome: PutOutcome;
+    }
+  | {
+      readonly kind: "failed";
+      readonly code: ErrorCode;
+      readonly message: string;
+      readonly details: ErrorDetails;
+    };

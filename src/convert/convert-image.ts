@@ -1,0 +1,224 @@
+/** The conversion: an image from a source becomes chunks, a manifest and a name in a store. */
+import { concatBytes, utf8ByteString, fromByteString } from "../base/bytes.ts";
+import { sha256, type Digest } from "../base/digest.ts";
+import { assert, definite } from "../base/error.ts";
+import { CHUNK_BYTES } from "../chunk/chunk.ts";
+import { DiskDigestBuilder } from "../chunk/disk-digest.ts";
+import type { Keyring } from "../crypto/keyring.ts";
+import { sealManifest } from "../crypto/manifest-seal.ts";
+import { writeMetadata } from "../ext4/disk-writer.ts";
+import type { SizeRequest } from "../ext4/geometry.ts";
+import { planDisk, type DiskPlan } from "../ext4/plan.ts";
+import { CHUNK_BLOCKS, LAYOUT_VERSION, uuidOf } from "../ext4/profile.ts";
+import { ManifestBuilder, type ManifestContent } from "../manifest/manifest.ts";
+import type { ManifestId } from "../manifest/manifest-id.ts";
+import type { OciImage } from "../source/oci-image.ts";
+import type { Store } from "../store/store.ts";
+import { Flattener } from "../tree/flatten.ts";
+import { ChunkIntake, type StoredNames } from "./chunk-intake.ts";
+import { ChunkLedger, type ChunkSealer } from "./chunk-sealer.ts";
+import { convertLayer, type ConvertedLayer } from "./convert-layer.ts";
+import { hiddenRanges, hideRanges, visibleBodies } from "./hide.ts";
+
+/** What a conversion works with; nothing of it is closed here. */
+export interface Conversion {
+  readonly image: OciImage;
+  readonly store: Store;
+  readonly sealer: ChunkSealer;
+  readonly keyring: Keyring;
+  readonly imageName: string;
+  readonly sizeRequest: SizeRequest;
+  readonly layerBytesMax: number;
+  readonly signal?: AbortSignal | undefined;
+  /** Told what is being done; for people. */
+  onProgress?(progress: Progress): void;
+}
+
+/** Where a conversion is. */
+export interface Progress {
+  readonly stage: "layer" | "flatten" | "hide" | "metadata" | "durable" | "manifest";
+  /** During `layer`: what it is called, and the uncompressed bytes of all layers so far. */
+  readonly label?: string;
+  readonly tarBytes?: number;
+  readonly pulledBytes?: number;
+}
+
+/** What came of it. */
+export interface ConversionResult {
+  readonly manifestId: ManifestId;
+  readonly diskDigest: Digest;
+  readonly diskChunkCount: number;
+  readonly chunks: {
+    readonly zero: number;
+    /** Distinct chunk names in the manifest. */
+    readonly unique: number;
+    /** Those of them that this run stored. */
+    readonly new: number;
+    /** Those of them that were there. */
+    readonly reused: number;
+    /** Chunks that this run stored for a layer as it is alone, which the manifest has only with hidden files zeroed. */
+    readonly superseded: number;
+  };
+  readonly storedBytes: number;
+  readonly layerBytes: number;
+  /** Inodes whose mtime ext4 cannot hold and that have the nearest one instead. */
+  readonly clampedTimeCount: number;
+}
+
+/**
+ * Converts. The order of writes is that of docs/format/store.md: chunks, one barrier, manifest, name; stopped
+ * anywhere before its end it leaves only chunks that a second run finds.
+ * @throws what the parts throw; CANCELLED
+ */
+export async function convertImage(conversion: Conversion): Promise<ConversionResult> {
+  const { image, store, keyring } = conversion;
+  const names: StoredNames = { all: new Set(), stored: new Set() };
+  const intake = new ChunkIntake(conversion.sealer, names);
+  const before = image.pulledBytes();
+  const layers = await convertLayers(conversion, intake);
+  const layerBytes = image.pulledBytes() - before;
+  conversion.onProgress?.({ stage: "flatten" });
+  const tree = flatten(layers);
+  const plan = planDisk({
+    tree,
+    segmentChunkCounts: layers.map((layer) => layer.segment.chunkCount),
+    sizeRequest: conversion.sizeRequest,
+  });
+  conversion.onProgress?.({ stage: "hide" });
+  const visible = visibleBodies(tree, layers.length);
+  const disk = new ChunkLedger();
+  for (const [layerIndex, layer] of layers.entries()) {
+    const ledger = layer.ledger.copy();
+    const bodies = definite(visible[layerIndex], "every layer has its set");
+    await hideRanges(hiddenRanges(layer.segment.entries, bodies), ledger, { store, intake });
+    await intake.finish();
+    copyLedger(
+      ledger,
+      disk,
+      definite(plan.segmentStarts[layerIndex], "every layer has a segment") / CHUNK_BLOCKS,
+    );
+  }
+  conversion.onProgress?.({ stage: "metadata" });
+  for (const { chunkIndex, bytes } of writeMetadata(plan, diskUuid(conversion))) {
+    await intake.relieve();
+    intake.add(disk, chunkIndex, bytes);
+  }
+  await intake.finish();
+  conversion.onProgress?.({ stage: "durable" });
+  await store.barrier(names.all);
+  conversion.onProgress?.({ stage: "manifest" });
+  const content = manifestContent(conversion, plan, disk);
+  const manifestId = await store.putManifest(
+    keyring.customerId,
+    sealManifest(content, keyring.customerKey()),
+  );
+  await store.putRef(keyring.customerId, conversion.imageName, manifestId);
+  return {
+    manifestId,
+    layerBytes,
+    ...countChunks(content, names, disk),
+    clampedTimeCount: plan.clampedTimeCount,
+  };
+}
+
+/** The form in which a manifest keeps what size was asked for. */
+export function showSizeRequest(request: SizeRequest): string {
+  return request.kind === "auto" ? "auto" : `${request.kind === "free" ? "+" : ""}${request.sizeBytes}`;
+}
+
+/** All layers by index; equal layers are converted once and stand in each of their places. */
+async function convertLayers(conversion: Conversion, intake: ChunkIntake): Promise<ConvertedLayer[]> {
+  const { image, signal } = conversion;
+  const byDiffId = new Map<string, ConvertedLayer>();
+  let tarBytes = 0;
+  for await (const stream of image.streamLayers({ signal })) {
+    const { label, diffId } = stream.descriptor;
+    const layer = await convertLayer(stream, intake, {
+      layerBytesMax: conversion.layerBytesMax,
+      signal,
+      onBytes: (sizeBytes) => {
+        tarBytes += sizeBytes;
+        conversion.onProgress?.({ stage: "layer", label, tarBytes, pulledBytes: image.pulledBytes() });
+      },
+    });
+    byDiffId.set(diffId, layer);
+  }
+  return image.layers.map(({ diffId }) => definite(byDiffId.get(diffId), "the source gave every layer"));
+}
+
+function flatten(layers: readonly ConvertedLayer[]): ReturnType<Flattener["finish"]> {
+  const flattener = new Flattener();
+  for (const { segment } of layers) flattener.applyLayer(segment.entries);
+  return flattener.finish();
+}
+
+function copyLedger(from: ChunkLedger, to: ChunkLedger, firstChunk: number): void {
+  for (let ordinal = 0; ordinal < from.length; ordinal++) {
+    const chunk = from.get(ordinal);
+    if (chunk !== undefined) to.set(firstChunk + ordinal, chunk);
+  }
+}
+
+/** From what the disk image is made of, so that two images differ and one image never does. */
+function diskUuid(conversion: Conversion): Uint8Array {
+  const lines = [
+    "lambda-img uuid v1",
+    ...conversion.image.config.diffIds,
+    showSizeRequest(conversion.sizeRequest),
+  ];
+  return uuidOf(sha256(concatBytes(...lines.map((line) => fromByteString(utf8ByteString(`${line}\n`))))));
+}
+
+function manifestContent(conversion: Conversion, plan: DiskPlan, disk: ChunkLedger): ManifestContent {
+  const { image } = conversion;
+  const diskChunkCount = plan.geometry.blockCount / CHUNK_BLOCKS;
+  assert(disk.length <= diskChunkCount, "every chunk lies on the disk");
+  const builder = new ManifestBuilder(diskChunkCount);
+  const digest = new DiskDigestBuilder();
+  for (let chunkIndex = 0; chunkIndex < diskChunkCount; chunkIndex++) {
+    const chunk = disk.get(chunkIndex);
+    if (chunk === undefined) {
+      digest.addZero(1);
+    } else {
+      digest.add(chunk.plainDigest);
+      builder.set(chunkIndex, chunk);
+    }
+  }
+  const { platform, run, diffIds } = image.config;
+  return builder.finish({
+    diskDigest: digest.finish(),
+    layoutVersion: LAYOUT_VERSION,
+    layerDiffIds: diffIds,
+    platform,
+    run,
+    sourceDigest: image.sourceDigest,
+    options: { mtime: "preserve", sizeRequest: showSizeRequest(conversion.sizeRequest) },
+  });
+}
+
+function countChunks(
+  content: ManifestContent,
+  names: StoredNames,
+  disk: ChunkLedger,
+): Pick<ConversionResult, "diskDigest" | "diskChunkCount" | "chunks" | "storedBytes"> {
+  const unique = new Set<string>();
+  let newCount = 0;
+  for (const chunkIndex of content.indexes) {
+    const { name } = definite(disk.get(chunkIndex), "a chunk of the manifest is in the ledger");
+    if (unique.has(name)) continue;
+    unique.add(name);
+    if (names.stored.has(name)) newCount++;
+  }
+  return {
+    diskDigest: content.image.diskDigest,
+    diskChunkCount: content.diskChunkCount,
+    chunks: {
+      zero: content.diskChunkCount - content.indexes.length,
+      unique: unique.size,
+      new: newCount,
+      reused: unique.size - newCount,
+      superseded: names.stored.size - newCount,
+    },
+    storedBytes: names.stored.size * CHUNK_BYTES,
+  };
+}

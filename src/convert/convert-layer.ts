@@ -1,0 +1,57 @@
+/** One layer from the source to sealed chunks and entries. */
+import { LambdaImgError } from "../base/error.ts";
+import { openLayer } from "../layer/open-layer.ts";
+import { SegmentBuilder, type Segment } from "../segment/segment-builder.ts";
+import type { LayerStream } from "../source/oci-image.ts";
+import { TarParser } from "../tar/parser.ts";
+import type { ChunkIntake } from "./chunk-intake.ts";
+import { ChunkLedger } from "./chunk-sealer.ts";
+
+/** A layer whose chunks are all in the store. */
+export interface ConvertedLayer {
+  readonly segment: Segment;
+  /** By chunk ordinal in the segment: as the layer alone gives them, nothing hidden. */
+  readonly ledger: ChunkLedger;
+}
+
+/** What goes with the conversion of a layer. */
+export interface LayerOptions {
+  readonly layerBytesMax: number;
+  readonly signal: AbortSignal | undefined;
+  /** Told now and then how many uncompressed bytes have come. */
+  onBytes(sizeBytes: number): void;
+}
+
+/**
+ * Bytes given to the parser at once. A sparse file can turn each byte of its body into a block of its own, so that
+ * this many bytes become 4096 times as many before the store can make us wait.
+ */
+const PARSER_STEP_BYTES = 16 * 1024;
+
+/**
+ * Reads, verifies and cuts the layer; its chunks are sealed while it comes.
+ * @throws what openLayer, TarParser and the store throw; CANCELLED
+ */
+export async function convertLayer(
+  stream: LayerStream,
+  intake: ChunkIntake,
+  options: LayerOptions,
+): Promise<ConvertedLayer> {
+  const ledger = new ChunkLedger();
+  const builder = new SegmentBuilder((chunkIndex, plain) => {
+    intake.add(ledger, chunkIndex, plain);
+  });
+  const parser = new TarParser(builder, { label: stream.descriptor.label });
+  for await (const piece of openLayer(stream, { layerBytesMax: options.layerBytesMax })) {
+    for (let at = 0; at < piece.length; at += PARSER_STEP_BYTES) {
+      parser.push(piece.subarray(at, at + PARSER_STEP_BYTES));
+      await intake.relieve();
+    }
+    options.onBytes(piece.length);
+    if (options.signal?.aborted === true) throw new LambdaImgError("CANCELLED", "cancelled");
+  }
+  parser.finish();
+  const segment = builder.finish();
+  await intake.finish();
+  return { segment, ledger };
+}

@@ -1,0 +1,28 @@
+// ⚡ uses: worker
+/** The program of a sealing thread: seals what it is sent and writes it into the store. */
+import { parentPort, workerData } from "node:worker_threads";
+
+import { definite, isLambdaImgError } from "../base/error.ts";
+import { sealChunk } from "../crypto/chunk-seal.ts";
+import type { Salt } from "../crypto/salt.ts";
+import { ChunkWriter } from "../store/chunk-writer.ts";
+import type { SealingReply, SealingRequest, SealingStart } from "./_sealing-message.ts";
+
+const port = definite(parentPort, "this file runs in a worker thread");
+// Both ends are ours: what comes is what worker-sealer.ts sends.
+const start = workerData as SealingStart;
+const writer = new ChunkWriter(start.place);
+
+port.on("message", ({ plain }: SealingRequest) => {
+  port.postMessage(seal(plain));
+});
+
+function seal(plain: Uint8Array): SealingReply {
+  try {
+    const { plainDigest, key, name, sealed } = sealChunk(plain, start.salt as Salt);
+    return { kind: "stored", plainDigest, key, name, outcome: writer.putChunkSync(name, sealed) };
+  } catch (error) {
+    if (!isLambdaImgError(error)) throw error; // A bug: it reaches the pool as the thread's "error" event.
+    return { kind: "failed", code: error.code, message: error.message, details: error.details };
+  }
+}

@@ -1,0 +1,103 @@
+// ⚡ uses: worker
+/**
+ * Seals chunks in threads. Hashing twice, encrypting and writing cost about as much as inflating does, so on two
+ * cores one thread of it beside the main one keeps both busy (docs/architecture.md, "Threads").
+ */
+import { Worker } from "node:worker_threads";
+
+import { LambdaImgError, definite } from "../base/error.ts";
+import type { Salt } from "../crypto/salt.ts";
+import type { ChunkWriterPlace } from "../store/chunk-writer.ts";
+import type { ChunkSealer, StoredChunk } from "./chunk-sealer.ts";
+import type { SealingReply, SealingStart } from "./_sealing-message.ts";
+
+/** Chunks that wait at one thread: enough that it never idles, few enough that memory stays flat. */
+const QUEUE_A_THREAD = 4;
+
+interface Waiting {
+  resolve(chunk: StoredChunk): void;
+  reject(error: unknown): void;
+}
+
+/** A pool of sealing threads; each starts with the first chunk that needs it. */
+export class WorkerSealer implements ChunkSealer {
+  readonly depth: number;
+  readonly #start: SealingStart;
+  readonly #threadsMax: number;
+  readonly #threads: SealingThread[] = [];
+
+  constructor(threadsMax: number, salt: Salt, place: ChunkWriterPlace) {
+    this.#threadsMax = threadsMax;
+    this.depth = threadsMax * QUEUE_A_THREAD;
+    this.#start = { salt, place };
+  }
+
+  seal(plain: Uint8Array): Promise<StoredChunk> {
+    return this.#leastBusy().seal(plain);
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.#threads.splice(0).map((thread) => thread.close()));
+  }
+
+  #leastBusy(): SealingThread {
+    const least = this.#threads.reduce<SealingThread | undefined>(
+      (best, thread) => (best === undefined || thread.queued < best.queued ? thread : best),
+      undefined,
+    );
+    if (least !== undefined && (least.queued === 0 || this.#threads.length >= this.#threadsMax)) return least;
+    const thread = new SealingThread(this.#start);
+    this.#threads.push(thread);
+    return thread;
+  }
+}
+
+class SealingThread {
+  readonly #worker: Worker;
+  /** In the order of the requests: a thread answers in that order. */
+  readonly #waiting: Waiting[] = [];
+  #failure: Error | undefined;
+
+  constructor(start: SealingStart) {
+    this.#worker = new Worker(new URL("./sealing-worker.js", import.meta.url), { workerData: start });
+    this.#worker.on("message", (reply: SealingReply) => {
+      this.#settle(reply);
+    });
+    this.#worker.on("error", (error) => {
+      this.#fail(error);
+    });
+    this.#worker.on("exit", (code) => {
+      this.#fail(new Error(`a sealing thread ended with ${code}`));
+    });
+  }
+
+  get queued(): number {
+    return this.#waiting.length;
+  }
+
+  seal(plain: Uint8Array): Promise<StoredChunk> {
+    return new Promise((resolve, reject) => {
+      if (this.#failure !== undefined) {
+        reject(this.#failure);
+        return;
+      }
+      this.#waiting.push({ resolve, reject });
+      this.#worker.postMessage({ plain }, [plain.buffer as ArrayBuffer]);
+    });
+  }
+
+  async close(): Promise<void> {
+    await this.#worker.terminate();
+  }
+
+  #settle(reply: SealingReply): void {
+    const waiting = definite(this.#waiting.shift(), "a thread answers what it was asked");
+    if (reply.kind === "stored") waiting.resolve(reply);
+    else waiting.reject(new LambdaImgError(reply.code, reply.message, { details: reply.details }));
+  }
+
+  #fail(error: Error): void {
+    this.#failure ??= error;
+    for (const waiting of this.#waiting.splice(0)) waiting.reject(this.#failure);
+  }
+}

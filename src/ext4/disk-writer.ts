@@ -1,0 +1,345 @@
+/**
+ * Writes everything of a disk image that is not file content, chunk by chunk in ascending order, chunk 0 last: the
+ * superblock counts what the others hold.
+ */
+import { assert, definite } from "../base/error.ts";
+import { fromByteString } from "../base/bytes.ts";
+import type { Inode } from "../tree/tree.ts";
+import { Bitmap } from "./bitmap.ts";
+import {
+  BLOCK_BYTES,
+  BLOCKS_PER_GROUP,
+  EXT4_EA_INODE_FL,
+  EXT4_EXTENTS_FL,
+  EXT4_INDEX_FL,
+  FIRST_INODE_NUMBER,
+  INODE_BYTES,
+  S_IFREG,
+  SUPERBLOCK_OFFSET,
+} from "./constants.ts";
+import { crc32c } from "./crc32c.ts";
+import { encodeDirectory, isIndexed } from "./directory.ts";
+import type { DirectoryContent } from "./directory-block.ts";
+import { buildExtentTree, type Extent } from "./extent.ts";
+import { FILE_TYPES, deviceBlock, directoryLinkCount, modeOf } from "./file-type.ts";
+import { clampTime, encodeInode, I_BLOCK_BYTES, type InodeFields } from "./inode.ts";
+import {
+  consecutiveExtents,
+  fileExtents,
+  sortedNames,
+  valueKey,
+  type DiskPlan,
+  type InodePlace,
+  type ValueInode,
+} from "./plan.ts";
+import { CHECKSUM_SEED, CHUNK_BLOCKS } from "./profile.ts";
+import { encodeGroupDescriptors, encodeSuperblock, groupBlockCount, type GroupUse } from "./superblock.ts";
+import { encodeInodeXattrs, encodeXattrBlock, hashValue, placeXattrs } from "./xattr.ts";
+
+/** A chunk of metadata; the bytes are the receiver's. */
+export interface MetadataChunk {
+  readonly chunkIndex: number;
+  readonly bytes: Uint8Array;
+}
+
+const NO_PLACE: InodePlace = {
+  dataBlock: 0,
+  dataBlockCount: 0,
+  extentBlock: 0,
+  extentBlockCount: 0,
+  xattrBlock: 0,
+};
+const SECTORS_PER_BLOCK = BLOCK_BYTES / 512;
+
+/**
+ * Gives every chunk that holds metadata. Chunks that it does not give are file content or zero.
+ * @param uuid 16 bytes
+ */
+export function* writeMetadata(plan: DiskPlan, uuid: Uint8Array): Generator<MetadataChunk> {
+  const chunks = new ChunkAssembler();
+  yield* writeMetadataBlocks(plan, chunks);
+  const { geometry } = plan;
+  const blocksUsed = usedBlocks(plan);
+  const inodesUsed = usedInodes(plan);
+  yield* writeInodeTables(plan, chunks);
+  const groups = groupUses(plan, blocksUsed, inodesUsed);
+  for (const [start, isOmitted, bitmapOf] of [
+    [
+      geometry.blockBitmapStart,
+      "isBlockBitmapOmitted",
+      (group: number) => blockBitmap(plan, blocksUsed, group),
+    ],
+    [
+      geometry.inodeBitmapStart,
+      "isInodeBitmapOmitted",
+      (group: number) => inodeBitmap(plan, inodesUsed, group),
+    ],
+  ] as const) {
+    for (const [index, group] of groups.entries()) {
+      if (!group[isOmitted]) yield* chunks.put(start + index, bitmapOf(index));
+    }
+  }
+  yield* chunks.finish();
+  const first = new Uint8Array(CHUNK_BLOCKS * BLOCK_BYTES);
+  first.set(
+    encodeSuperblock(geometry, groups, { uuid, hasValueInodes: plan.valueInodes.size > 0 }),
+    SUPERBLOCK_OFFSET,
+  );
+  first.set(encodeGroupDescriptors(geometry, groups), BLOCK_BYTES);
+  yield { chunkIndex: 0, bytes: first };
+}
+
+/** Gathers blocks that come in ascending order into chunks. */
+class ChunkAssembler {
+  #chunkIndex = -1;
+  #bytes: Uint8Array | undefined;
+
+  *put(block: number, bytes: Uint8Array): Generator<MetadataChunk> {
+    const chunkIndex = Math.floor(block / CHUNK_BLOCKS);
+    if (chunkIndex !== this.#chunkIndex) {
+      assert(chunkIndex > this.#chunkIndex, "metadata is written in ascending order");
+      yield* this.finish();
+      this.#chunkIndex = chunkIndex;
+    }
+    this.#bytes ??= new Uint8Array(CHUNK_BLOCKS * BLOCK_BYTES);
+    this.#bytes.set(bytes, (block % CHUNK_BLOCKS) * BLOCK_BYTES);
+  }
+
+  *finish(): Generator<MetadataChunk> {
+    if (this.#bytes !== undefined) yield { chunkIndex: this.#chunkIndex, bytes: this.#bytes };
+    this.#bytes = undefined;
+  }
+}
+
+/** Directories, long symlinks, extent blocks, attributes: in the order in which the plan placed them. */
+function* writeMetadataBlocks(plan: DiskPlan, chunks: ChunkAssembler): Generator<MetadataChunk> {
+  const xattrBlocks = new Map(plan.xattrBlocks.map((block) => [block.blockNumber, block]));
+  for (const [inodeNumber, place] of plan.places) {
+    const inode = definite(plan.numbering.inodes[inodeNumber], "a planned inode exists");
+    let block = place.dataBlock;
+    for (const bytes of dataBlocks(plan, inode)) yield* chunks.put(block++, bytes);
+    assert(
+      block === place.dataBlock + place.dataBlockCount,
+      "an inode's metadata has the planned number of blocks",
+    );
+    const tree = buildExtentTree(extentsOf(plan, inode, place), {
+      inodeNumber,
+      firstBlock: place.extentBlock,
+    });
+    for (const [i, bytes] of tree.blocks.entries()) yield* chunks.put(place.extentBlock + i, bytes);
+    const shared = xattrBlocks.get(place.xattrBlock);
+    if (shared === undefined) continue;
+    xattrBlocks.delete(place.xattrBlock); // Written where the first of its inodes comes.
+    yield* chunks.put(
+      shared.blockNumber,
+      encodeXattrBlock(shared.xattrs, {
+        ...shared,
+        valueInodeNumber: (value) =>
+          definite(plan.valueInodes.get(valueKey(value)), "every large value has an inode").inodeNumber,
+      }),
+    );
+  }
+  for (const { value, dataBlock } of plan.valueInodes.values()) {
+    for (let at = 0; at < value.length; at += BLOCK_BYTES) {
+      yield* chunks.put(dataBlock + at / BLOCK_BYTES, value.subarray(at, at + BLOCK_BYTES));
+    }
+  }
+}
+
+function dataBlocks(plan: DiskPlan, inode: Inode): Uint8Array[] {
+  if (inode.type === "dir") return encodeDirectory(directoryContent(plan, inode));
+  return inode.type === "symlink" && inode.linkTarget.length >= I_BLOCK_BYTES
+    ? [fromByteString(inode.linkTarget)]
+    : [];
+}
+
+function directoryContent(plan: DiskPlan, directory: Inode): DirectoryContent {
+  return {
+    inodeNumber: plan.numbering.numberOf(directory),
+    parentInodeNumber: plan.numbering.numberOf(plan.numbering.parentOf(directory)),
+    entries: sortedNames(directory).map((name) => {
+      const inode = definite(directory.children?.get(name), "a listed name exists");
+      return {
+        name,
+        inodeNumber: plan.numbering.numberOf(inode),
+        fileType: FILE_TYPES[inode.type].directoryType,
+      };
+    }),
+  };
+}
+
+function extentsOf(plan: DiskPlan, inode: Inode, place: InodePlace): Extent[] {
+  if (inode.type === "file") return fileExtents(inode, plan.segmentStarts);
+  return consecutiveExtents(place.dataBlock, place.dataBlockCount);
+}
+
+function* writeInodeTables(plan: DiskPlan, chunks: ChunkAssembler): Generator<MetadataChunk> {
+  const { inodeTableStart } = plan.geometry;
+  const perBlock = BLOCK_BYTES / INODE_BYTES;
+  const values = new Map([...plan.valueInodes.values()].map((value) => [value.inodeNumber, value]));
+  const endNumber = plan.numbering.endNumber + values.size;
+  for (let first = 1; first < endNumber; first += perBlock) {
+    let block: Uint8Array | undefined;
+    for (let inodeNumber = first; inodeNumber < first + perBlock; inodeNumber++) {
+      const inode = plan.numbering.inodes[inodeNumber];
+      const value = values.get(inodeNumber);
+      const fields =
+        inode !== undefined
+          ? inodeFields(plan, inode, inodeNumber)
+          : value !== undefined
+            ? valueFields(value)
+            : undefined;
+      if (fields === undefined) continue;
+      block ??= new Uint8Array(BLOCK_BYTES);
+      const at = (inodeNumber - first) * INODE_BYTES;
+      encodeInode(block.subarray(at, at + INODE_BYTES), fields);
+    }
+    if (block !== undefined) yield* chunks.put(inodeTableStart + (first - 1) / perBlock, block);
+  }
+}
+
+function inodeFields(plan: DiskPlan, inode: Inode, inodeNumber: number): InodeFields {
+  const place = plan.places.get(inodeNumber) ?? NO_PLACE;
+  const hasExtents = inode.type === "file" || place.dataBlockCount > 0;
+  const extents = hasExtents ? extentsOf(plan, inode, place) : [];
+  const dataBlockCount = extents.reduce((sum, { blockCount }) => sum + blockCount, 0);
+  const isIndexedDirectory =
+    inode.type === "dir" && place.dataBlockCount > 1 && isIndexed(sortedNames(inode));
+  return {
+    inodeNumber,
+    mode: modeOf(inode),
+    uid: inode.uid,
+    gid: inode.gid,
+    sizeBytes: sizeOf(inode, place),
+    mtime: clampTime(inode.mtime).time,
+    linkCount: inode.type === "dir" ? directoryLinkCount(inode) : inode.nameCount,
+    sectorCount:
+      (dataBlockCount + place.extentBlockCount + (place.xattrBlock > 0 ? 1 : 0)) * SECTORS_PER_BLOCK,
+    flags: (hasExtents ? EXT4_EXTENTS_FL : 0) | (isIndexedDirectory ? EXT4_INDEX_FL : 0),
+    iBlock: hasExtents
+      ? buildExtentTree(extents, { inodeNumber, firstBlock: place.extentBlock }).iBlock
+      : blockArray(inode),
+    xattrBlock: place.xattrBlock,
+    xattrBytes:
+      inode.xattrs === undefined || place.xattrBlock > 0
+        ? new Uint8Array(0)
+        : encodeInodeXattrs(placeXattrs(inode, () => `inode ${inodeNumber}`).inInode),
+  };
+}
+
+function sizeOf(inode: Inode, place: InodePlace): number {
+  if (inode.type === "dir") return place.dataBlockCount * BLOCK_BYTES;
+  return inode.type === "symlink" ? inode.linkTarget.length : (inode.body?.sizeBytes ?? 0);
+}
+
+/** i_block of what has no blocks: a short symlink's target, a device's number, or zeros. */
+function blockArray(inode: Inode): Uint8Array {
+  const bytes = new Uint8Array(I_BLOCK_BYTES);
+  if (inode.type === "symlink") bytes.set(fromByteString(inode.linkTarget));
+  if (inode.type === "char" || inode.type === "block") bytes.set(deviceBlock(inode));
+  return bytes;
+}
+
+/** The inode whose content is an attribute's value: owned by root, named nowhere (feature ea_inode). */
+function valueFields(planned: ValueInode): InodeFields {
+  const blockCount = Math.ceil(planned.value.length / BLOCK_BYTES);
+  return {
+    inodeNumber: planned.inodeNumber,
+    mode: S_IFREG | 0o600,
+    uid: 0,
+    gid: 0,
+    sizeBytes: planned.value.length,
+    mtime: { seconds: 0, nanoseconds: 0 },
+    linkCount: 1,
+    sectorCount: blockCount * SECTORS_PER_BLOCK,
+    flags: EXT4_EXTENTS_FL | EXT4_EA_INODE_FL,
+    iBlock: buildExtentTree(consecutiveExtents(planned.dataBlock, blockCount), { ...planned, firstBlock: 0 })
+      .iBlock,
+    xattrBlock: 0,
+    xattrBytes: new Uint8Array(0),
+    xattrValue: { referenceCount: planned.referenceCount, valueHash: hashValue(planned.value) },
+  };
+}
+
+function usedBlocks(plan: DiskPlan): Bitmap {
+  const { geometry } = plan;
+  const used = new Bitmap(geometry.groupCount * BLOCKS_PER_GROUP);
+  used.setRange(0, 1 + geometry.descriptorBlocks);
+  for (const inode of plan.numbering.inodes) {
+    if (inode?.type !== "file") continue;
+    for (const { diskBlock, blockCount } of fileExtents(inode, plan.segmentStarts))
+      used.setRange(diskBlock, blockCount);
+  }
+  for (const place of plan.places.values()) {
+    used.setRange(place.dataBlock, place.dataBlockCount);
+    used.setRange(place.extentBlock, place.extentBlockCount);
+  }
+  for (const { blockNumber } of plan.xattrBlocks) used.setRange(blockNumber, 1);
+  for (const { dataBlock, value } of plan.valueInodes.values()) {
+    used.setRange(dataBlock, Math.ceil(value.length / BLOCK_BYTES));
+  }
+  used.setRange(geometry.inodeTableStart, geometry.groupCount * geometry.inodeTableBlocksPerGroup);
+  used.setRange(geometry.blockBitmapStart, geometry.groupCount);
+  used.setRange(geometry.inodeBitmapStart, geometry.groupCount);
+  return used;
+}
+
+function usedInodes(plan: DiskPlan): Bitmap {
+  const { geometry, numbering, valueInodes } = plan;
+  const used = new Bitmap(geometry.groupCount * geometry.inodesPerGroup);
+  used.setRange(0, FIRST_INODE_NUMBER - 1);
+  numbering.inodes.forEach((inode, inodeNumber) => {
+    if (inode !== undefined) used.setRange(inodeNumber - 1, 1);
+  });
+  for (const { inodeNumber } of valueInodes.values()) used.setRange(inodeNumber - 1, 1);
+  return used;
+}
+
+function groupUses(plan: DiskPlan, blocksUsed: Bitmap, inodesUsed: Bitmap): GroupUse[] {
+  const { geometry, numbering } = plan;
+  const { inodesPerGroup, groupCount } = geometry;
+  const directories = new Array<number>(groupCount).fill(0);
+  numbering.inodes.forEach((inode, inodeNumber) => {
+    const group = Math.floor((inodeNumber - 1) / inodesPerGroup);
+    if (inode?.type === "dir") directories[group] = (directories[group] ?? 0) + 1;
+  });
+  return directories.map((directoryCount, group) => {
+    const blockStart = group * BLOCKS_PER_GROUP;
+    const inodeStart = group * inodesPerGroup;
+    const blockUse = blocksUsed.countRange(blockStart, blockStart + BLOCKS_PER_GROUP);
+    const inodeUse = inodesUsed.countRange(inodeStart, inodeStart + inodesPerGroup);
+    // "Lazy Block Group Initialization": the last group's bitmap must always be there, since its end is short.
+    const isBlockBitmapOmitted = blockUse === 0 && group < groupCount - 1;
+    return {
+      freeBlocks: groupBlockCount(geometry, group) - blockUse,
+      freeInodes: inodesPerGroup - inodeUse,
+      directories: directoryCount,
+      unusedInodes: inodesPerGroup - inodesUsed.lastSetAfter(inodeStart, inodeStart + inodesPerGroup),
+      isBlockBitmapOmitted,
+      isInodeBitmapOmitted: inodeUse === 0,
+      blockBitmapChecksum: isBlockBitmapOmitted
+        ? 0
+        : crc32c(CHECKSUM_SEED, blockBitmap(plan, blocksUsed, group)),
+      inodeBitmapChecksum:
+        inodeUse === 0
+          ? 0
+          : crc32c(CHECKSUM_SEED, inodeBitmap(plan, inodesUsed, group).subarray(0, inodesPerGroup / 8)),
+    };
+  });
+}
+
+/** The group's block bitmap: bits past the file system's last block are set ("Block and Inode Bitmaps"). */
+function blockBitmap(plan: DiskPlan, used: Bitmap, group: number): Uint8Array {
+  const bytes = used.bytes.slice(group * BLOCK_BYTES, (group + 1) * BLOCK_BYTES);
+  const count = groupBlockCount(plan.geometry, group);
+  bytes.fill(0xff, count / 8); // A multiple of 8, since disks are whole chunks.
+  return bytes;
+}
+
+/** The group's inode bitmap: bits past its last inode are set. */
+function inodeBitmap(plan: DiskPlan, used: Bitmap, group: number): Uint8Array {
+  const byteCount = plan.geometry.inodesPerGroup / 8;
+  const bytes = new Uint8Array(BLOCK_BYTES).fill(0xff, byteCount);
+  bytes.set(used.bytes.subarray(group * byteCount, (group + 1) * byteCount));
+  return bytes;
+}

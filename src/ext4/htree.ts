@@ -1,0 +1,202 @@
+/**
+ * Indexed directories (kernel documentation, "Hash Tree Directories"): leaves of entries ordered by the hash of
+ * their names, and one or two levels of index over them.
+ */
+import { asByteString, compareByteStrings, viewOf, writeByteString, type ByteString } from "../base/bytes.ts";
+import { LambdaImgError } from "../base/error.ts";
+import { divCeil } from "../base/units.ts";
+import { BLOCK_BYTES, FT_DIR } from "./constants.ts";
+import { crc32c } from "./crc32c.ts";
+import { hashName } from "./dir-hash.ts";
+import {
+  DIRECTORY_ROOM_BYTES,
+  directoryEntryBytes,
+  encodeEntryBlock,
+  type DirectoryContent,
+  type DirectoryEntry,
+} from "./directory-block.ts";
+import { inodeSeed } from "./inode.ts";
+import { HASH_SEED } from "./profile.ts";
+
+/** DX_HASH_HALF_MD4; that characters are unsigned is said in s_flags. */
+const DX_HASH_HALF_MD4 = 1;
+const DX_ENTRY_BYTES = 8;
+const DX_TAIL_BYTES = 8;
+/** Where the counts, and after them the entries, begin: in the root after `.`, `..` and 8 bytes of facts. */
+const ROOT_ENTRIES_OFFSET = 32;
+const NODE_ENTRIES_OFFSET = 8;
+const ROOT_ENTRIES_MAX = 507; // (4096 - 32 - 8) / 8
+const NODE_ENTRIES_MAX = 510; // (4096 - 8 - 8) / 8
+
+interface HashedName {
+  readonly hash: number;
+  readonly minor: number;
+  readonly name: ByteString;
+  /** The entry's place in the list it came from. */
+  readonly ordinal: number;
+}
+
+interface Leaf {
+  /** The lowest hash that belongs here; its low bit is set where names of the hash begin in the leaf before. */
+  readonly hash: number;
+  readonly members: readonly HashedName[];
+}
+
+/**
+ * How many blocks an indexed directory of these names takes.
+ * @throws TREE_TOO_LARGE where two levels of index do not reach
+ */
+export function indexedBlockCount(names: readonly ByteString[], path: () => string): number {
+  const leafCount = makeLeaves(names).length;
+  if (leafCount > ROOT_ENTRIES_MAX * NODE_ENTRIES_MAX) {
+    throw new LambdaImgError(
+      "TREE_TOO_LARGE",
+      `${path()}: directory too large: expected at most ${ROOT_ENTRIES_MAX * NODE_ENTRIES_MAX} blocks of entries, found ${leafCount}`,
+    );
+  }
+  return 1 + nodeCountOf(leafCount) + leafCount;
+}
+
+/** The blocks in their logical order: root, index nodes if any, leaves. */
+export function encodeIndexedDirectory(content: DirectoryContent): Uint8Array[] {
+  const leaves = makeLeaves(content.entries.map((entry) => entry.name));
+  const nodeCount = nodeCountOf(leaves.length);
+  const leafPointers = leaves.map(({ hash }, i) => ({ hash, block: 1 + nodeCount + i }));
+  const nodes: Uint8Array[] = [];
+  let top = leafPointers;
+  if (nodeCount > 0) {
+    top = [];
+    for (let at = 0; at < leafPointers.length; at += NODE_ENTRIES_MAX) {
+      const members = leafPointers.slice(at, at + NODE_ENTRIES_MAX);
+      top.push({ hash: members[0]?.hash ?? 0, block: 1 + nodes.length });
+      nodes.push(encodeNode(members, content.inodeNumber));
+    }
+  }
+  const blocks = [encodeRoot(content, top, nodeCount > 0 ? 1 : 0), ...nodes];
+  for (const { members } of leaves) {
+    const entries = members
+      .map(({ ordinal }) => content.entries[ordinal])
+      .filter((entry) => entry !== undefined);
+    blocks.push(encodeEntryBlock(entries satisfies DirectoryEntry[], content.inodeNumber));
+  }
+  return blocks;
+}
+
+function nodeCountOf(leafCount: number): number {
+  return leafCount <= ROOT_ENTRIES_MAX ? 0 : divCeil(leafCount, NODE_ENTRIES_MAX);
+}
+
+/**
+ * Divides the names among leaves by halving the range of hashes until each part fits a block. A leaf's bounds then
+ * depend on the names in it alone, so a new name changes one leaf, and not all that come after.
+ */
+function makeLeaves(names: readonly ByteString[]): Leaf[] {
+  const hashed: HashedName[] = names.map((name, ordinal) => ({
+    ...hashName(name, HASH_SEED),
+    name,
+    ordinal,
+  }));
+  hashed.sort((a, b) => a.hash - b.hash || a.minor - b.minor || compareByteStrings(a.name, b.name));
+  const leaves: Leaf[] = [];
+  const todo = [{ from: 0, to: hashed.length, low: 0, high: 2 ** 32 }];
+  for (let part = todo.pop(); part !== undefined; part = todo.pop()) {
+    const { from, to, low, high } = part;
+    if (from === to) continue;
+    if (fitsOneBlock(hashed, from, to)) {
+      leaves.push({ hash: low, members: hashed.slice(from, to) });
+    } else if (high - low <= 2) {
+      leaves.push(...leavesOfOneHash(hashed.slice(from, to), low));
+    } else {
+      const middle = (low + high) / 2;
+      let split = from;
+      while (split < to && (hashed[split]?.hash ?? 0) < middle) split++;
+      todo.push({ from: split, to, low: middle, high }, { from, to: split, low, high: middle });
+    }
+  }
+  return leaves;
+}
+
+/** More names of one hash than a block holds: the leaves after the first are marked as its continuation. */
+function leavesOfOneHash(members: readonly HashedName[], hash: number): Leaf[] {
+  const leaves: Leaf[] = [];
+  let from = 0;
+  for (let to = 1; to <= members.length; to++) {
+    if (to < members.length && fitsOneBlock(members, from, to + 1)) continue;
+    leaves.push({ hash: leaves.length === 0 ? hash : hash | 1, members: members.slice(from, to) });
+    from = to;
+  }
+  return leaves;
+}
+
+function fitsOneBlock(names: readonly HashedName[], from: number, to: number): boolean {
+  let bytes = 0;
+  for (let i = from; i < to; i++) {
+    bytes += directoryEntryBytes(names[i]?.name ?? asByteString(""));
+    if (bytes > DIRECTORY_ROOM_BYTES) return false;
+  }
+  return true;
+}
+
+interface IndexPointer {
+  readonly hash: number;
+  /** Logical block of the directory. */
+  readonly block: number;
+}
+
+function encodeRoot(
+  content: DirectoryContent,
+  pointers: readonly IndexPointer[],
+  levels: number,
+): Uint8Array {
+  const block = new Uint8Array(BLOCK_BYTES);
+  const view = viewOf(block);
+  const dot = (at: number, inodeNumber: number, length: number, name: ByteString): void => {
+    view.setUint32(at, inodeNumber, true);
+    view.setUint16(at + 4, length, true);
+    view.setUint8(at + 6, name.length);
+    view.setUint8(at + 7, FT_DIR);
+    writeByteString(block, name, at + 8);
+  };
+  dot(0, content.inodeNumber, 12, asByteString("."));
+  dot(12, content.parentInodeNumber, BLOCK_BYTES - 12, asByteString(".."));
+  view.setUint8(0x1c, DX_HASH_HALF_MD4);
+  view.setUint8(0x1d, 8); // info_length
+  view.setUint8(0x1e, levels);
+  return encodePointers(block, pointers, {
+    offset: ROOT_ENTRIES_OFFSET,
+    entriesMax: ROOT_ENTRIES_MAX,
+    inodeNumber: content.inodeNumber,
+  });
+}
+
+function encodeNode(pointers: readonly IndexPointer[], inodeNumber: number): Uint8Array {
+  const block = new Uint8Array(BLOCK_BYTES);
+  // An unused entry over the whole block: to a reader without indexes the block is empty.
+  viewOf(block).setUint16(4, BLOCK_BYTES, true);
+  return encodePointers(block, pointers, {
+    offset: NODE_ENTRIES_OFFSET,
+    entriesMax: NODE_ENTRIES_MAX,
+    inodeNumber,
+  });
+}
+
+function encodePointers(
+  block: Uint8Array,
+  pointers: readonly IndexPointer[],
+  shape: { readonly offset: number; readonly entriesMax: number; readonly inodeNumber: number },
+): Uint8Array {
+  const view = viewOf(block);
+  pointers.forEach(({ hash, block: target }, i) => {
+    const at = shape.offset + i * DX_ENTRY_BYTES;
+    // The first entry's hash is taken to be 0, and its room holds the counts ("struct dx_countlimit").
+    if (i > 0) view.setUint32(at, hash, true);
+    view.setUint32(at + 4, target, true);
+  });
+  view.setUint16(shape.offset, shape.entriesMax, true);
+  view.setUint16(shape.offset + 2, pointers.length, true);
+  // ext4_dx_csum: the block up to its last entry, then the tail with the checksum taken as zero.
+  const used = block.subarray(0, shape.offset + pointers.length * DX_ENTRY_BYTES);
+  const checksum = crc32c(crc32c(inodeSeed(shape.inodeNumber), used), new Uint8Array(DX_TAIL_BYTES));
+  view.setUint32(BLOCK_BYTES - 4, checksum, true);
+  return block;
+}

@@ -1,0 +1,102 @@
+/** Encoding of inodes (kernel documentation, "Index Nodes"). */
+import { viewOf } from "../base/bytes.ts";
+import type { Timestamp } from "../base/timestamp.ts";
+import { crc32c } from "./crc32c.ts";
+import { CHECKSUM_SEED } from "./profile.ts";
+import { INODE_BYTES } from "./constants.ts";
+
+/** Bytes of the inode beyond the first 128 that its fixed fields take: up to and including i_projid. */
+export const EXTRA_ISIZE = 32;
+/** Offset and size of the room for extended attributes within the inode. */
+export const INODE_XATTR_OFFSET: number = 128 + EXTRA_ISIZE;
+export const INODE_XATTR_BYTES: number = INODE_BYTES - INODE_XATTR_OFFSET;
+/** i_block: the extent root, the device number or a short symlink's target. */
+export const I_BLOCK_BYTES = 60;
+
+/** ext4 counts 34 bits of seconds from -2^31 ("Inode Timestamps"): 1901-12-13 to 2446-05-10. */
+export const SECONDS_MIN: number = -(2 ** 31);
+export const SECONDS_MAX: number = 2 ** 34 - 2 ** 31 - 1;
+
+/** The fields of an inode that vary; everything else is fixed by the profile. */
+export interface InodeFields {
+  readonly inodeNumber: number;
+  /** Type and permission bits. */
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly sizeBytes: number;
+  /** Given to all four times: what the image says of a file's past is its mtime only. */
+  readonly mtime: Timestamp;
+  readonly linkCount: number;
+  /** In units of 512 bytes: data, extent blocks and the attribute block. */
+  readonly sectorCount: number;
+  readonly flags: number;
+  /** 60 bytes. */
+  readonly iBlock: Uint8Array;
+  /** Block of extended attributes, or 0. */
+  readonly xattrBlock: number;
+  /** What goes into the room within the inode: at most INODE_XATTR_BYTES, or empty. */
+  readonly xattrBytes: Uint8Array;
+  /**
+   * For an inode that holds an attribute's value ("ea_inode"): how many inodes refer to it, and the CRC-32C of the
+   * value; the kernel keeps them in i_version and i_atime.
+   */
+  readonly xattrValue?: { readonly referenceCount: number; readonly valueHash: number };
+}
+
+/** The nearest time that ext4 can hold; `isClamped` where that is another. */
+export function clampTime(time: Timestamp): { time: Timestamp; isClamped: boolean } {
+  if (time.seconds < SECONDS_MIN) return { time: { seconds: SECONDS_MIN, nanoseconds: 0 }, isClamped: true };
+  if (time.seconds > SECONDS_MAX)
+    return { time: { seconds: SECONDS_MAX, nanoseconds: 999_999_999 }, isClamped: true };
+  return { time, isClamped: false };
+}
+
+/** Writes the inode into 256 zero bytes. */
+export function encodeInode(target: Uint8Array, fields: InodeFields): void {
+  const view = viewOf(target);
+  view.setUint16(0x0, fields.mode, true);
+  view.setUint16(0x2, fields.uid & 0xffff, true);
+  view.setUint32(0x4, fields.sizeBytes % 2 ** 32, true);
+  encodeTimes(view, fields);
+  view.setUint16(0x18, fields.gid & 0xffff, true);
+  view.setUint16(0x1a, fields.linkCount, true);
+  view.setUint32(0x1c, fields.sectorCount % 2 ** 32, true);
+  view.setUint32(0x20, fields.flags, true);
+  target.set(fields.iBlock, 0x28);
+  view.setUint32(0x68, fields.xattrBlock, true);
+  view.setUint32(0x6c, Math.floor(fields.sizeBytes / 2 ** 32), true);
+  // l_i_blocks_high (feature huge_file): counts stay in 512-byte units, so EXT4_HUGE_FILE_FL is not set.
+  view.setUint16(0x74, Math.floor(fields.sectorCount / 2 ** 32), true);
+  view.setUint16(0x78, fields.uid >>> 16, true);
+  view.setUint16(0x7a, fields.gid >>> 16, true);
+  view.setUint16(0x80, EXTRA_ISIZE, true);
+  target.set(fields.xattrBytes, INODE_XATTR_OFFSET);
+  if (fields.xattrValue !== undefined) {
+    view.setUint32(0x8, fields.xattrValue.valueHash, true); // i_atime
+    view.setUint32(0x24, fields.xattrValue.referenceCount, true); // l_i_version
+  }
+  // "Checksums": over the whole inode with both halves of the checksum zero.
+  const checksum = crc32c(inodeSeed(fields.inodeNumber), target);
+  view.setUint16(0x7c, checksum & 0xffff, true);
+  view.setUint16(0x82, checksum >>> 16, true);
+}
+
+/** The seed of every checksum that belongs to one inode; our inodes are all of generation 0. */
+export function inodeSeed(inodeNumber: number): number {
+  const words = new Uint8Array(8);
+  viewOf(words).setUint32(0, inodeNumber, true);
+  return crc32c(CHECKSUM_SEED, words);
+}
+
+function encodeTimes(view: DataView, fields: InodeFields): void {
+  // An attribute's value has no times: i_atime and i_ctime mean other things there.
+  if (fields.xattrValue !== undefined) return;
+  const { seconds, nanoseconds } = fields.mtime;
+  // "Inode Timestamps": 32 bits taken as signed, and two bits that add multiples of 2^32 to that.
+  const low = seconds | 0;
+  const epochBits = Math.round((seconds - low) / 2 ** 32) & 3;
+  const extra = ((nanoseconds << 2) | epochBits) >>> 0;
+  for (const offset of [0x8, 0xc, 0x10, 0x90]) view.setInt32(offset, low, true); // atime, ctime, mtime, crtime
+  for (const offset of [0x84, 0x88, 0x8c, 0x94]) view.setUint32(offset, extra, true); // their i_*_extra
+}

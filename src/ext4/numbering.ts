@@ -1,0 +1,81 @@
+/**
+ * Inode numbers (docs/format/disk-image.md, "Inode numbers"): each layer has a run of numbers for its files and one
+ * for its directories, in the order in which it made them. What an upper layer does renumbers nothing below it, and
+ * what a lower layer gains or loses is mostly taken up by the room left after each run.
+ */
+import { assert } from "../base/error.ts";
+import { alignUp } from "../base/units.ts";
+import type { Inode, LayerSlots, Tree } from "../tree/tree.ts";
+import { FIRST_INODE_NUMBER, INODES_PER_BLOCK, ROOT_INODE_NUMBER } from "./constants.ts";
+import { CHUNK_BLOCKS } from "./profile.ts";
+
+/** Inodes of one chunk of inode table. */
+const INODES_PER_CHUNK = CHUNK_BLOCKS * INODES_PER_BLOCK;
+
+/** Numbers for a whole tree. */
+export interface Numbering {
+  numberOf(inode: Inode): number;
+  /** By inode number; holes are numbers that no inode has. */
+  readonly inodes: readonly (Inode | undefined)[];
+  /** The first number that no run reserves. */
+  readonly endNumber: number;
+  parentOf(directory: Inode): Inode;
+}
+
+/**
+ * `count` rounded up so that a small change of it mostly changes nothing: to a multiple of `unit`, and of an eighth of
+ * the largest power of two below `count`. It leaves at most 12.5 % unused.
+ */
+export function coarse(count: number, unit: number): number {
+  if (count === 0) return 0;
+  return alignUp(count, Math.max(unit, 2 ** Math.floor(Math.log2(count)) / 8));
+}
+
+/** Gives every inode of the tree its number. */
+export function numberInodes(tree: Tree): Numbering {
+  const bases = layBases(tree.slots);
+  const numberOf = (inode: Inode): number => {
+    if (inode.slot < 0) return ROOT_INODE_NUMBER;
+    const base = bases.layers[inode.layerIndex];
+    assert(base !== undefined, "every inode is of a layer");
+    return (inode.type === "dir" ? base.directories : base.files) + inode.slot;
+  };
+  const inodes: (Inode | undefined)[] = new Array<Inode | undefined>(bases.endNumber);
+  const parents = new Map<Inode, Inode>([[tree.rootDirectory, tree.rootDirectory]]);
+  inodes[ROOT_INODE_NUMBER] = tree.rootDirectory;
+  const todo = [tree.rootDirectory];
+  for (let directory = todo.pop(); directory !== undefined; directory = todo.pop()) {
+    for (const child of directory.children?.values() ?? []) {
+      inodes[numberOf(child)] = child;
+      if (child.type === "dir") {
+        parents.set(child, directory);
+        todo.push(child);
+      }
+    }
+  }
+  return {
+    numberOf,
+    inodes,
+    endNumber: bases.endNumber,
+    parentOf: (directory) => parents.get(directory) ?? tree.rootDirectory,
+  };
+}
+
+function layBases(slots: readonly LayerSlots[]): {
+  layers: { files: number; directories: number }[];
+  endNumber: number;
+} {
+  // Numbers count from 1, places in the table from 0: `place` is the number less one.
+  let place = alignUp(FIRST_INODE_NUMBER - 1, INODES_PER_BLOCK);
+  const lay = (count: number): number => {
+    // A run as large as a chunk begins on one, so that its chunks are its own.
+    const start = alignUp(place, count >= INODES_PER_CHUNK ? INODES_PER_CHUNK : INODES_PER_BLOCK);
+    if (count > 0) place = start + coarse(count, INODES_PER_BLOCK);
+    return start + 1;
+  };
+  const layers = slots.map(({ files, directories }) => ({
+    files: lay(files),
+    directories: lay(directories),
+  }));
+  return { layers, endNumber: place + 1 };
+}

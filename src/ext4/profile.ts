@@ -1,0 +1,34 @@
+/**
+ * This project's fixed choices for the disk image: everything that mkfs would take from the clock, from chance or
+ * from the host (docs/format/disk-image.md, "Profile"). The bytes depend on layers and options alone.
+ */
+/** Version of the layout; it changes whenever the same input would give other bytes. */
+export const LAYOUT_VERSION = 1;
+
+/**
+ * s_checksum_seed (feature metadata_csum_seed): the same in every image, so that equal metadata blocks of two
+ * images are equal bytes although their UUIDs differ. The ASCII letters "l-im", little-endian.
+ */
+export const CHECKSUM_SEED = 0x6d692d6c;
+
+/** s_hash_seed: the first 16 bytes of SHA-256("lambda-img directory hash seed v1"). */
+export const HASH_SEED: readonly [number, number, number, number] = [
+  0xdc51441e, 0x36965400, 0x11a93678, 0xe0a3ff9d,
+];
+
+/** s_volume_name, at most 16 bytes. */
+export const VOLUME_NAME = "lambda-img";
+
+/** s_log_groups_per_flex: 16 groups share an allocation area once the kernel writes. */
+export const LOG_GROUPS_PER_FLEX = 4;
+
+/** Chunks are this many blocks; regions that are to be shared begin on such a boundary. */
+export const CHUNK_BLOCKS = 128;
+
+/** The bytes of a UUID in the form of RFC 9562 version 8 (custom), from any 32 bytes. */
+export function uuidOf(digest: Uint8Array): Uint8Array {
+  const uuid = digest.slice(0, 16);
+  uuid[6] = ((uuid[6] ?? 0) & 0x0f) | 0x80;
+  uuid[8] = ((uuid[8] ?? 0) & 0x3f) | 0x80;
+  return uuid;
+}

@@ -1,0 +1,124 @@
+// ⚡ uses: time
+/** zstd (RFC 8878) by zstddec, which is libzstd in WebAssembly: node:zlib has none before Node 22.15. */
+import { setImmediate } from "node:timers/promises";
+
+import { LambdaImgError } from "../base/error.ts";
+import { KIB, MIB, divCeil } from "../base/units.ts";
+import type { Feed } from "./_feed.ts";
+
+/** Input given to the decoder at once: bounds what one piece can grow to before the caller is heard again. */
+const INPUT_BYTES = 64 * KIB;
+/** The decoder is synchronous: after so much output, other work of the process has its turn. */
+const TURN_BYTES = 4 * MIB;
+/** The smallest frame is a skippable one without content (RFC 8878 3.1.2). */
+const FRAME_BYTES_MIN = 8;
+/** Steps granted to finish an abandoned decoder, which then frees its memory. */
+const ABANDONED_STEPS_MAX = 256;
+
+/**
+ * Decompresses any number of frames, skippable ones left out.
+ * @throws LAYER_INVALID
+ */
+export async function* unzstd(feed: Feed, label: string): AsyncGenerator<Uint8Array, void, undefined> {
+  const { ZSTDDecoder } = await import("zstddec/stream");
+  const decoder = new ZSTDDecoder();
+  await decoder.init();
+  const queue = new InputQueue(feed);
+  const output = decoder.decodeStreaming(queue);
+  let isFinished = false;
+  let emptyCount = 0;
+  let turnBytes = 0;
+  try {
+    for (;;) {
+      await queue.fill();
+      const takenBefore = queue.takenCount;
+      const step = advance(output, label);
+      isFinished = step.done === true;
+      if (step.done === true) return;
+      if (queue.takenCount > takenBefore || step.value.length > 0) emptyCount = 0;
+      // The decoder reports no error: on damaged input it gives nothing, for ever. A step without output is
+      // one frame at least that ended (an empty or skippable one), and a piece of input has only so many.
+      else if (++emptyCount > divCeil(INPUT_BYTES, FRAME_BYTES_MIN)) {
+        isFinished = true;
+        throw damaged(label);
+      }
+      if (step.value.length === 0) continue;
+      yield step.value;
+      turnBytes += step.value.length;
+      if (turnBytes < TURN_BYTES) continue;
+      turnBytes = 0;
+      await setImmediate();
+    }
+  } finally {
+    if (!isFinished) abandon(queue, output);
+  }
+}
+
+/** A synchronous iterable over asynchronous input: one piece is kept ready, which is all a step can take. */
+class InputQueue implements Iterable<Uint8Array>, Iterator<Uint8Array, undefined> {
+  takenCount = 0;
+  readonly #feed: Feed;
+  #ready: Uint8Array | undefined;
+  #rest: Uint8Array | undefined;
+
+  constructor(feed: Feed) {
+    this.#feed = feed;
+  }
+
+  /** Makes the next piece ready, unless one is or the input has ended. */
+  async fill(): Promise<void> {
+    if (this.#ready !== undefined) return;
+    const piece = this.#rest ?? (await this.#feed.next());
+    this.#ready = piece?.subarray(0, INPUT_BYTES);
+    this.#rest = piece !== undefined && piece.length > INPUT_BYTES ? piece.subarray(INPUT_BYTES) : undefined;
+  }
+
+  /** Forgets all input: the decoder then sees the end of it. */
+  clear(): void {
+    this.#ready = undefined;
+  }
+
+  next(): IteratorResult<Uint8Array, undefined> {
+    const piece = this.#ready;
+    this.#ready = undefined;
+    if (piece === undefined) return { done: true, value: undefined };
+    this.takenCount++;
+    return { done: false, value: piece };
+  }
+
+  [Symbol.iterator](): this {
+    return this;
+  }
+}
+
+function advance(output: Iterator<Uint8Array>, label: string): IteratorResult<Uint8Array, unknown> {
+  try {
+    return output.next();
+  } catch (cause) {
+    // The decoder's one error of its own comes at the end of the input, in the middle of a frame.
+    if (cause instanceof Error && cause.message.startsWith("Incomplete stream")) {
+      throw new LambdaImgError(
+        "LAYER_INVALID",
+        `${label}: cannot decompress: the zstd data is truncated or damaged: unexpected end`,
+        { cause },
+      );
+    }
+    throw damaged(label, cause);
+  }
+}
+
+/** Runs the decoder to the end of the input that it has: its memory is outside the garbage collector's reach. */
+function abandon(queue: InputQueue, output: Iterator<Uint8Array>): void {
+  queue.clear();
+  try {
+    for (let step = 0; step < ABANDONED_STEPS_MAX; step++) if (output.next().done === true) return;
+  } catch {
+    // "Incomplete stream": as expected, and after the memory is free.
+  }
+}
+
+function damaged(label: string, cause?: unknown): LambdaImgError {
+  return new LambdaImgError("LAYER_INVALID", `${label}: cannot decompress: the zstd data is damaged`, {
+    cause,
+  });
+}

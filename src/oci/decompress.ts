@@ -1,0 +1,34 @@
+/** Decompression of layers and archives: gzip, zstd or none, decided by content. */
+import { COMPRESSION_HEAD_BYTES, detectCompression } from "./compression.ts";
+import { Feed } from "./_feed.ts";
+import { gunzip } from "./_gzip.ts";
+import { unzstd } from "./_zstd.ts";
+
+/**
+ * The bytes behind the compression, which are the caller's. Asks for input no faster than output is taken,
+ * holds a few pieces at most, reads the input to its end, and closes it where it stops early. Errors of the
+ * input pass unchanged.
+ * @throws LAYER_INVALID where the compressed bytes are damaged, cut off, or followed by others; COMPRESSION_UNSUPPORTED
+ */
+export async function* decompress(
+  bytes: AsyncIterable<Uint8Array>,
+  label: string,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  const feed = new Feed(bytes);
+  try {
+    const compression = detectCompression(await feed.peek(COMPRESSION_HEAD_BYTES), label);
+    if (compression === "gzip") yield* gunzip(feed, label);
+    else if (compression === "zstd") yield* unzstd(feed, label);
+    else yield* rest(feed);
+  } finally {
+    await feed.close();
+  }
+}
+
+async function* rest(feed: Feed): AsyncGenerator<Uint8Array, void, undefined> {
+  for (;;) {
+    const piece = await feed.next();
+    if (piece === undefined) return;
+    yield piece;
+  }
+}

@@ -1,0 +1,186 @@
+/**
+ * What one layer becomes on its own: its file bodies in the order of the archive, cut into chunks, and its
+ * entries with the place of each body. A pure function of the layer's tar: it knows nothing of other layers,
+ * so a layer that two images share gives both the same chunks (docs/format/disk-image.md, "Segments").
+ */
+import { CHUNK_BYTES } from "../chunk/chunk.ts";
+import { assert, LambdaImgError } from "../base/error.ts";
+import { showByteString } from "../base/bytes.ts";
+import { FILE_BYTES_MAX } from "../base/limit.ts";
+import { alignUp, divCeil } from "../base/units.ts";
+import type { SparseRegion, TarEntry, TarSink } from "../tar/entry.ts";
+import type { BlockRun, LayerEntry } from "../tree/layer-entry.ts";
+import { isCutBefore } from "./cut.ts";
+
+/** ext4's block, the unit in which bodies are placed. */
+export const SEGMENT_BLOCK_BYTES = 4096;
+
+/** Takes the segment's chunks in ascending order, each once; the bytes become the receiver's. */
+export type SegmentChunkSink = (chunkIndex: number, plain: Uint8Array) => void;
+
+/** A segment whose chunks have all gone to the sink. */
+export interface Segment {
+  readonly chunkCount: number;
+  readonly entries: readonly LayerEntry[];
+}
+
+/** Receives a layer's tar from a TarParser and gives chunks and entries. */
+export class SegmentBuilder implements TarSink {
+  readonly #sink: SegmentChunkSink;
+  readonly #entries: LayerEntry[] = [];
+  #chunkIndex = 0;
+  /** The chunk being filled; `undefined` while nothing was written to it. */
+  #chunk: Uint8Array | undefined;
+  /** The first byte of the segment that no body has been given. */
+  #endBytes = 0;
+  #body: BodyCursor | undefined;
+
+  constructor(sink: SegmentChunkSink) {
+    this.#sink = sink;
+  }
+
+  entry(entry: TarEntry): void {
+    const isFile = entry.type === "file";
+    if (isFile && entry.sizeBytes > FILE_BYTES_MAX) throw fileTooLarge(entry);
+    const runs = isFile ? this.#place(entry) : [];
+    this.#entries.push({
+      path: entry.path,
+      type: entry.type,
+      mode: entry.mode,
+      uid: entry.uid,
+      gid: entry.gid,
+      mtime: entry.mtime,
+      body: isFile ? { sizeBytes: entry.sizeBytes, runs } : undefined,
+      linkTarget: entry.linkTarget,
+      deviceMajor: entry.deviceMajor,
+      deviceMinor: entry.deviceMinor,
+      xattrs: entry.xattrs,
+    });
+    this.#body = isFile ? new BodyCursor(regionsOf(entry), runs) : undefined;
+  }
+
+  body(piece: Uint8Array): void {
+    let rest = piece;
+    while (rest.length > 0) {
+      assert(this.#body !== undefined, "bytes came for an entry that has none");
+      const { segmentOffsetBytes, sizeBytes } = this.#body.take(rest.length);
+      this.#write(segmentOffsetBytes, rest.subarray(0, sizeBytes));
+      rest = rest.subarray(sizeBytes);
+    }
+  }
+
+  entryEnd(): void {
+    this.#body = undefined;
+  }
+
+  /** Ends the segment: its last chunk is filled up with zeros. Call it once, after the parser's `finish`. */
+  finish(): Segment {
+    const chunkCount = divCeil(this.#endBytes, CHUNK_BYTES);
+    this.#moveTo(chunkCount);
+    return { chunkCount, entries: this.#entries };
+  }
+
+  /** Gives the file's blocks their place: one after another, after a cut where its path and size call for one. */
+  #place(entry: TarEntry): BlockRun[] {
+    const runs = blockRuns(regionsOf(entry));
+    const blockCount = runs.reduce((sum, run) => sum + run.blockCount, 0);
+    if (blockCount === 0) return [];
+    if (isCutBefore(entry.path, blockCount)) this.#endBytes = alignUp(this.#endBytes, CHUNK_BYTES);
+    let segmentBlock = this.#endBytes / SEGMENT_BLOCK_BYTES;
+    this.#endBytes += blockCount * SEGMENT_BLOCK_BYTES;
+    return runs.map(({ fileBlock, blockCount: count }) => {
+      const run = { fileBlock, segmentBlock, blockCount: count };
+      segmentBlock += count;
+      return run;
+    });
+  }
+
+  /** Copies bytes to their place; offsets never go back, since bodies and regions ascend. */
+  #write(offsetBytes: number, bytes: Uint8Array): void {
+    let at = offsetBytes;
+    let rest = bytes;
+    while (rest.length > 0) {
+      this.#moveTo(Math.floor(at / CHUNK_BYTES));
+      this.#chunk ??= new Uint8Array(CHUNK_BYTES);
+      const within = at % CHUNK_BYTES;
+      const piece = rest.subarray(0, CHUNK_BYTES - within);
+      this.#chunk.set(piece, within);
+      at += piece.length;
+      rest = rest.subarray(piece.length);
+    }
+  }
+
+  #moveTo(chunkIndex: number): void {
+    while (this.#chunkIndex < chunkIndex) {
+      this.#sink(this.#chunkIndex, this.#chunk ?? new Uint8Array(CHUNK_BYTES));
+      this.#chunk = undefined;
+      this.#chunkIndex++;
+    }
+  }
+}
+
+/** Follows a body's bytes through its regions to their places in the segment. */
+class BodyCursor {
+  readonly #regions: readonly SparseRegion[];
+  readonly #runs: readonly BlockRun[];
+  #regionIndex = 0;
+  #withinRegion = 0;
+  #runIndex = 0;
+
+  constructor(regions: readonly SparseRegion[], runs: readonly BlockRun[]) {
+    this.#regions = regions;
+    this.#runs = runs;
+  }
+
+  /** Where the next bytes go, and how many of at most `sizeBytes` go there in one piece. */
+  take(sizeBytes: number): { segmentOffsetBytes: number; sizeBytes: number } {
+    const region = this.#regions[this.#regionIndex];
+    assert(region !== undefined, "more bytes came than the entry's regions hold");
+    const fileOffset = region.offsetBytes + this.#withinRegion;
+    const taken = Math.min(sizeBytes, region.sizeBytes - this.#withinRegion);
+    const fileBlock = Math.floor(fileOffset / SEGMENT_BLOCK_BYTES);
+    let run = this.#runs[this.#runIndex];
+    while (run !== undefined && fileBlock >= run.fileBlock + run.blockCount)
+      run = this.#runs[++this.#runIndex];
+    assert(run !== undefined, "a region lies outside the file's runs");
+    this.#withinRegion += taken;
+    if (this.#withinRegion === region.sizeBytes) {
+      this.#regionIndex++;
+      this.#withinRegion = 0;
+    }
+    const runStart = run.segmentBlock * SEGMENT_BLOCK_BYTES;
+    return {
+      segmentOffsetBytes: runStart + fileOffset - run.fileBlock * SEGMENT_BLOCK_BYTES,
+      sizeBytes: taken,
+    };
+  }
+}
+
+function regionsOf(entry: TarEntry): readonly SparseRegion[] {
+  if (entry.sparseRegions !== undefined) return entry.sparseRegions;
+  return entry.sizeBytes === 0 ? [] : [{ offsetBytes: 0, sizeBytes: entry.sizeBytes }];
+}
+
+/** The file blocks that the regions touch, as runs; neighbouring regions may share a block. */
+function blockRuns(regions: readonly SparseRegion[]): { fileBlock: number; blockCount: number }[] {
+  const runs: { fileBlock: number; blockCount: number }[] = [];
+  for (const { offsetBytes, sizeBytes } of regions) {
+    const first = Math.floor(offsetBytes / SEGMENT_BLOCK_BYTES);
+    const end = divCeil(offsetBytes + sizeBytes, SEGMENT_BLOCK_BYTES);
+    const last = runs.at(-1);
+    if (last !== undefined && first <= last.fileBlock + last.blockCount) {
+      last.blockCount = end - last.fileBlock;
+    } else {
+      runs.push({ fileBlock: first, blockCount: end - first });
+    }
+  }
+  return runs;
+}
+
+function fileTooLarge(entry: TarEntry): LambdaImgError {
+  return new LambdaImgError(
+    "FILE_TOO_LARGE",
+    `${showByteString(entry.path)}: file too large: expected at most ${FILE_BYTES_MAX} bytes, found ${entry.sizeBytes}`,
+    { details: { limitBytes: FILE_BYTES_MAX, foundBytes: entry.sizeBytes } },
+  );
+}

@@ -1,0 +1,107 @@
+// ⚡ uses: file system, Buffer
+/** A regular file, opened for reading by offset; every read is counted. */
+import { constants } from "node:fs";
+import { open, type FileHandle } from "node:fs/promises";
+
+import { LambdaImgError } from "../base/error.ts";
+import { KIB } from "../base/units.ts";
+import { fileError, throwIfCancelled } from "./_file-error.ts";
+
+/** Bytes asked for at once while streaming. */
+const READ_BYTES = 512 * KIB;
+
+/** Counts what a source has read, over all of its files. */
+export interface ReadCount {
+  bytes: number;
+}
+
+/** A range of a file to stream. */
+export interface FileRange {
+  readonly offsetBytes: number;
+  readonly sizeBytes: number;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** An open file. Close it once. */
+export class OpenFile {
+  readonly sizeBytes: number;
+  readonly #file: FileHandle;
+  readonly #label: string;
+  readonly #path: string;
+  readonly #count: ReadCount;
+
+  private constructor(
+    file: FileHandle,
+    sizeBytes: number,
+    facts: { label: string; path: string; count: ReadCount },
+  ) {
+    this.#file = file;
+    this.sizeBytes = sizeBytes;
+    this.#label = facts.label;
+    this.#path = facts.path;
+    this.#count = facts.count;
+  }
+
+  /**
+   * Opens a regular file; symbolic links to one are followed.
+   * @throws SOURCE_NOT_FOUND, SOURCE_FORBIDDEN, SOURCE_UNAVAILABLE; ARCHIVE_INVALID for what is no regular file
+   */
+  static async open(path: string, label: string, count: ReadCount): Promise<OpenFile> {
+    try {
+      // O_NONBLOCK: opening a FIFO that nobody writes to would wait for ever.
+      const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+      try {
+        const status = await file.stat();
+        if (!status.isFile()) {
+          throw new LambdaImgError("ARCHIVE_INVALID", `${label}: not a regular file: ${path}`);
+        }
+        return new OpenFile(file, status.size, { label, path, count });
+      } catch (error) {
+        await file.close();
+        throw error;
+      }
+    } catch (cause) {
+      throw fileError(cause, label, path);
+    }
+  }
+
+  /** Reads up to `sizeBytes` bytes, fewer only at the end of the file; they are the caller's. */
+  async read(offsetBytes: number, sizeBytes: number): Promise<Uint8Array> {
+    const bytes = Buffer.allocUnsafeSlow(sizeBytes);
+    let filledBytes = 0;
+    try {
+      while (filledBytes < sizeBytes) {
+        const step = await this.#file.read(
+          bytes,
+          filledBytes,
+          sizeBytes - filledBytes,
+          offsetBytes + filledBytes,
+        );
+        if (step.bytesRead === 0) break;
+        filledBytes += step.bytesRead;
+      }
+    } catch (cause) {
+      throw fileError(cause, this.#label, this.#path);
+    }
+    this.#count.bytes += filledBytes;
+    return new Uint8Array(bytes.buffer, bytes.byteOffset, filledBytes);
+  }
+
+  /** The bytes of a range, or up to the end of the file where that comes first. */
+  async *stream(range: FileRange): AsyncGenerator<Uint8Array, void, undefined> {
+    const endBytes = range.offsetBytes + range.sizeBytes;
+    for (let at = range.offsetBytes; at < endBytes;) {
+      throwIfCancelled(range.signal);
+      // The size known from opening keeps the last read, and small files, from taking a whole buffer.
+      const wanted = Math.min(READ_BYTES, endBytes - at, Math.max(this.sizeBytes - at, 1));
+      const piece = await this.read(at, wanted);
+      if (piece.length === 0) return;
+      at += piece.length;
+      yield piece;
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#file.close();
+  }
+}

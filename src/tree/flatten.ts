@@ -1,0 +1,281 @@
+/**
+ * Applies layers, base first, to one tree in memory (image-spec layer.md, "Applying Changesets"). Nothing is
+ * written anywhere, so nothing can leave the tree; docs/fidelity.md says how each open question is decided.
+ */
+import { asByteString, showByteString, type ByteString } from "../base/bytes.ts";
+import { LambdaImgError } from "../base/error.ts";
+import {
+  NAME_BYTES_MAX,
+  SYMLINK_FOLLOW_MAX,
+  SYMLINK_TARGET_BYTES_MAX,
+  TREE_INODE_COUNT_MAX,
+} from "../base/limit.ts";
+import type { LayerEntry } from "./layer-entry.ts";
+import { nameTooLong, splitPath } from "./path.ts";
+import type { Inode, LayerSlots, Tree } from "./tree.ts";
+
+// layer.md, "Whiteouts": a whiteout is an empty file whose name is this prefix and the hidden name.
+const WHITEOUT_PREFIX = ".wh.";
+// layer.md, "Opaque Whiteout": hides every lower child of the directory it is in.
+const OPAQUE_NAME = ".wh..wh..opq";
+
+/** Layers in, tree out. Memory is proportional to the number of inodes; no bytes of files are held. */
+export class Flattener {
+  readonly #root: Inode = newDirectory(0, -1);
+  readonly #slots: LayerSlots[] = [];
+  #layerIndex = 0;
+  #fileSlots = 0;
+  #directorySlots = 0;
+  #inodeCount = 1;
+
+  /**
+   * Puts the next layer on top. Whiteouts and opaque markers come first, whatever their place in the layer: they
+   * "hide resources of lower layers" only; then every other entry, in the order of the archive, as tar extracts it.
+   * @throws TREE_INVALID, WHITEOUT_INVALID, TAR_PATH_UNSAFE, PATH_TOO_LONG, TREE_TOO_LARGE
+   */
+  applyLayer(entries: readonly LayerEntry[]): void {
+    this.#fileSlots = 0;
+    this.#directorySlots = 0;
+    for (const entry of entries) {
+      // Cheap test first: nearly no path holds a whiteout, and splitting every path twice would cost.
+      if (entry.path.includes(WHITEOUT_PREFIX)) this.#applyWhiteout(splitPath(entry.path), entry);
+    }
+    for (const entry of entries) {
+      const names = splitPath(entry.path);
+      // What lies below a name with the prefix is no content either: AUFS kept its links in `.wh..wh.plnk/`.
+      if (entry.path.includes(WHITEOUT_PREFIX) && names.some((name) => name.startsWith(WHITEOUT_PREFIX))) {
+        continue;
+      }
+      this.#put(names, entry);
+    }
+    this.#slots.push({ files: this.#fileSlots, directories: this.#directorySlots });
+    this.#layerIndex++;
+  }
+
+  /** The tree of all layers so far. */
+  finish(): Tree {
+    return { rootDirectory: this.#root, slots: this.#slots };
+  }
+
+  #applyWhiteout(names: ByteString[], entry: LayerEntry): void {
+    const last = names.pop();
+    if (last?.startsWith(WHITEOUT_PREFIX) !== true) return;
+    if (names.some((name) => name.startsWith(WHITEOUT_PREFIX))) return;
+    const children = this.#findDirectory(names, entry)?.children;
+    if (children === undefined) return; // Nothing below, so nothing to hide.
+    if (last === OPAQUE_NAME) {
+      for (const [name, inode] of children) removeName(children, name, inode);
+      return;
+    }
+    const hidden = asByteString(last.slice(WHITEOUT_PREFIX.length));
+    if (hidden === "" || hidden === "." || hidden === "..") {
+      throw new LambdaImgError(
+        "WHITEOUT_INVALID",
+        `${showByteString(entry.path)}: whiteout: expected a name after ".wh.", found ${JSON.stringify(hidden)}`,
+      );
+    }
+    const inode = children.get(hidden);
+    if (inode !== undefined) removeName(children, hidden, inode);
+  }
+
+  #put(names: ByteString[], entry: LayerEntry): void {
+    const name = names.pop();
+    if (name === undefined) {
+      if (entry.type !== "dir")
+        throw invalid(entry, `expected a directory for the root, found a ${entry.type}`);
+      setAttributes(this.#root, entry);
+      return;
+    }
+    const parent = this.#makeDirectory(names, entry);
+    const old = parent.get(name);
+    if (entry.type === "hardlink") {
+      this.#link(parent, name, entry);
+    } else if (entry.type === "dir" && old?.type === "dir") {
+      // layer.md, "Additions and Modifications": an existing directory's attributes are replaced, its names stay.
+      setAttributes(old, entry);
+    } else {
+      if (old !== undefined) removeName(parent, name, old);
+      parent.set(name, this.#newInode(entry));
+    }
+  }
+
+  #link(parent: Map<ByteString, Inode>, name: ByteString, entry: LayerEntry): void {
+    const targetNames = splitPath(entry.linkTarget);
+    const targetName = targetNames.pop();
+    const directory = targetName === undefined ? undefined : this.#findDirectory(targetNames, entry);
+    const target = targetName === undefined ? undefined : directory?.children?.get(targetName);
+    const shown = showByteString(entry.linkTarget);
+    if (target === undefined) throw invalid(entry, `hard link to a path that does not exist: ${shown}`);
+    if (target.type === "dir") throw invalid(entry, `hard link to a directory: ${shown}`);
+    if (directory?.children === parent && targetName === name)
+      throw invalid(entry, `hard link to itself: ${shown}`);
+    const old = parent.get(name);
+    if (old === target) return;
+    if (old !== undefined) removeName(parent, name, old);
+    // The inode's attributes stay as its own entry gave them: a link is a name, as for tar.
+    target.nameCount++;
+    parent.set(name, target);
+  }
+
+  #newInode(entry: LayerEntry): Inode {
+    this.#count(entry);
+    if (entry.type === "dir") {
+      const directory = this.#newDirectory();
+      setAttributes(directory, entry);
+      return directory;
+    }
+    if (entry.type === "symlink") checkSymlink(entry);
+    if (entry.type === "char" || entry.type === "block") checkDevice(entry);
+    const inode: Inode = {
+      type: entry.type === "hardlink" ? "file" : entry.type,
+      mode: 0,
+      uid: 0,
+      gid: 0,
+      mtime: entry.mtime,
+      xattrs: undefined,
+      nameCount: 1,
+      layerIndex: this.#layerIndex,
+      slot: this.#fileSlots++,
+      body: entry.body,
+      linkTarget: entry.linkTarget,
+      deviceMajor: entry.deviceMajor,
+      deviceMinor: entry.deviceMinor,
+      children: undefined,
+      isImplied: false,
+    };
+    setAttributes(inode, entry);
+    // Linux gives every symbolic link these permissions and lets nobody change them (symlink(7)).
+    if (inode.type === "symlink") inode.mode = 0o777;
+    return inode;
+  }
+
+  #newDirectory(): Inode {
+    return newDirectory(this.#layerIndex, this.#directorySlots++);
+  }
+
+  #count(entry: LayerEntry): void {
+    this.#inodeCount++;
+    if (this.#inodeCount > TREE_INODE_COUNT_MAX) {
+      throw new LambdaImgError(
+        "TREE_TOO_LARGE",
+        `${showByteString(entry.path)}: too many files: expected at most ${TREE_INODE_COUNT_MAX} in an image`,
+      );
+    }
+  }
+
+  /** The directory of these names, symbolic links followed inside the root, or `undefined`. */
+  #findDirectory(names: readonly ByteString[], entry: LayerEntry): Inode | undefined {
+    return this.#resolve(names, entry, false);
+  }
+
+  /** The names in the directory of these names; directories that are missing come into being. */
+  #makeDirectory(names: readonly ByteString[], entry: LayerEntry): Map<ByteString, Inode> {
+    const children = this.#resolve(names, entry, true)?.children;
+    if (children === undefined) throw invalid(entry, "a parent of the entry is not a directory");
+    return children;
+  }
+
+  /**
+   * Walks down as the kernel does after a chroot: a symbolic link is followed within the root directory, an
+   * absolute one from the root directory, and `..` in a link's target stops there.
+   */
+  #resolve(names: readonly ByteString[], entry: LayerEntry, isMaking: boolean): Inode | undefined {
+    const parents: Inode[] = [];
+    let here = this.#root;
+    let followed = 0;
+    const todo = [...names].reverse();
+    for (let name = todo.pop(); name !== undefined; name = todo.pop()) {
+      if (name === "" || name === ".") continue;
+      if (name === "..") {
+        here = parents.pop() ?? this.#root;
+        continue;
+      }
+      const children = here.children;
+      if (children === undefined) return undefined;
+      let child = children.get(name);
+      if (child === undefined) {
+        if (!isMaking) return undefined;
+        if (name.length > NAME_BYTES_MAX) throw nameTooLong(entry.path, name.length);
+        this.#count(entry);
+        child = this.#newDirectory();
+        children.set(name, child);
+      }
+      if (child.type === "symlink") {
+        if (++followed > SYMLINK_FOLLOW_MAX) throw invalid(entry, "too many levels of symbolic links");
+        if (child.linkTarget.startsWith("/")) {
+          parents.length = 0;
+          here = this.#root;
+        }
+        for (const part of child.linkTarget.split("/").reverse()) todo.push(asByteString(part));
+        continue;
+      }
+      if (child.type !== "dir") return undefined;
+      parents.push(here);
+      here = child;
+    }
+    return here;
+  }
+}
+
+function newDirectory(layerIndex: number, slot: number): Inode {
+  return {
+    type: "dir",
+    // What no layer says is fixed: docs/fidelity.md, "Directories without an entry".
+    mode: 0o755,
+    uid: 0,
+    gid: 0,
+    mtime: { seconds: 0, nanoseconds: 0 },
+    xattrs: undefined,
+    nameCount: 1,
+    layerIndex,
+    slot,
+    body: undefined,
+    linkTarget: asByteString(""),
+    deviceMajor: 0,
+    deviceMinor: 0,
+    children: new Map(),
+    isImplied: true,
+  };
+}
+
+function setAttributes(inode: Inode, entry: LayerEntry): void {
+  inode.mode = entry.mode;
+  inode.uid = entry.uid;
+  inode.gid = entry.gid;
+  inode.mtime = entry.mtime;
+  inode.xattrs = entry.xattrs;
+  inode.isImplied = false;
+}
+
+/** Takes a name away; of what lies below a directory, every inode loses the names it had there. */
+function removeName(children: Map<ByteString, Inode>, name: ByteString, inode: Inode): void {
+  children.delete(name);
+  const gone = [inode];
+  for (let next = gone.pop(); next !== undefined; next = gone.pop()) {
+    next.nameCount--;
+    for (const child of next.children?.values() ?? []) gone.push(child);
+  }
+}
+
+function checkSymlink(entry: LayerEntry): void {
+  const length = entry.linkTarget.length;
+  if (length === 0) throw invalid(entry, "symlink with an empty target");
+  if (length > SYMLINK_TARGET_BYTES_MAX) {
+    throw new LambdaImgError(
+      "PATH_TOO_LONG",
+      `${showByteString(entry.path)}: symlink target too long: expected at most ${SYMLINK_TARGET_BYTES_MAX} bytes, found ${length}`,
+      { details: { limitBytes: SYMLINK_TARGET_BYTES_MAX, foundBytes: length } },
+    );
+  }
+}
+
+/** Linux's dev_t has 12 bits of major and 20 bits of minor number. */
+function checkDevice(entry: LayerEntry): void {
+  const { deviceMajor, deviceMinor } = entry;
+  if (deviceMajor < 2 ** 12 && deviceMinor < 2 ** 20) return;
+  throw invalid(entry, `device number: expected at most 4095:1048575, found ${deviceMajor}:${deviceMinor}`);
+}
+
+function invalid(entry: LayerEntry, message: string): LambdaImgError {
+  return new LambdaImgError("TREE_INVALID", `${showByteString(entry.path)}: ${message}`);
+}

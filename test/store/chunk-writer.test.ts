@@ -1,0 +1,114 @@
+import { chmod, mkdtemp, readdir, rm, stat, truncate, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+import { afterEach, beforeEach, expect, test } from "vitest";
+
+import { isLambdaImgError } from "../../src/base/error.ts";
+import { CHUNK_BYTES, chunkNameOf } from "../../src/chunk/chunk.ts";
+import { chunkPath, ChunkWriter, type ChunkWriterPlace } from "../../src/store/chunk-writer.ts";
+import { DirectoryStore } from "../../src/store/directory-store.ts";
+import { madeChunk } from "../contract/store.ts";
+
+let directory: string;
+let store: DirectoryStore;
+let place: ChunkWriterPlace;
+
+beforeEach(async () => {
+  directory = await mkdtemp(join(tmpdir(), "lambda-img-writer-"));
+  store = await DirectoryStore.open(join(directory, "store"), { create: true });
+  place = structuredClone(store.chunkWriterPlace());
+});
+
+afterEach(async () => {
+  await store.close();
+  await rm(directory, { recursive: true, force: true });
+});
+
+function codeOf(work: () => unknown): string {
+  try {
+    work();
+    return "no failure";
+  } catch (error) {
+    if (isLambdaImgError(error)) return error.code;
+    throw error;
+  }
+}
+
+const temporaryFiles = async (): Promise<readonly string[]> =>
+  (await readdir(join(place.chunksDirectory, "..", "tmp"), { recursive: true })).filter((name) =>
+    name.includes("/"),
+  );
+
+test("a writer puts what the store then has, once", async () => {
+  const { name, sealed } = madeChunk(1);
+  expect(new ChunkWriter(place).putChunkSync(name, sealed)).toBe("stored");
+  expect(new ChunkWriter(place).putChunkSync(name, sealed)).toBe("present");
+  expect(await store.putChunk(name, sealed)).toBe("present");
+  await store.barrier([name]);
+  expect(chunkNameOf(await store.getChunk(name))).toBe(name);
+  expect(await temporaryFiles()).toEqual([]);
+});
+
+test("a chunk in shared memory is put alike", async () => {
+  const { name, sealed } = madeChunk(2);
+  const shared = new Uint8Array(new SharedArrayBuffer(CHUNK_BYTES + 3), 1, CHUNK_BYTES);
+  shared.set(sealed);
+  new ChunkWriter(place).putChunkSync(name, shared);
+  expect(chunkNameOf(await store.getChunk(name))).toBe(name);
+});
+
+test.each([0, 1, CHUNK_BYTES - 1, CHUNK_BYTES + 1])(
+  "a file of %d bytes that a crash left is replaced",
+  async (size) => {
+    const { name, sealed } = madeChunk(1);
+    const writer = new ChunkWriter(place);
+    writer.putChunkSync(name, sealed);
+    await truncate(chunkPath(place.chunksDirectory, name), size);
+    expect(await store.hasChunk(name)).toBe(false);
+    expect(writer.putChunkSync(name, sealed)).toBe("stored");
+    expect(chunkNameOf(await store.getChunk(name))).toBe(name);
+  },
+);
+
+test("writers of one session do not disturb each other", async () => {
+  const writers = [new ChunkWriter(place), new ChunkWriter(place)];
+  for (let seed = 0; seed < 6; seed++) {
+    const { name, sealed } = madeChunk(seed);
+    expect(writers.map((writer) => writer.putChunkSync(name, sealed))).toEqual(["stored", "present"]);
+  }
+  expect(await temporaryFiles()).toEqual([]);
+});
+
+test("a store that is removed does not come back half", async () => {
+  const writer = new ChunkWriter(place);
+  const first = madeChunk(1);
+  writer.putChunkSync(first.name, first.sealed);
+  await rm(join(directory, "store"), { recursive: true });
+  const { name, sealed } = madeChunk(2);
+  expect(codeOf(() => writer.putChunkSync(name, sealed))).toBe("STORE_NOT_FOUND");
+  expect(await readdir(directory)).toEqual([]);
+});
+
+test("a file in a directory's place is an invalid store", async () => {
+  const { name, sealed } = madeChunk(1);
+  await writeFile(join(place.chunksDirectory, name.slice(0, 2)), "");
+  expect(codeOf(() => new ChunkWriter(place).putChunkSync(name, sealed))).toBe("STORE_INVALID");
+  expect(await temporaryFiles()).toEqual([]);
+});
+
+test.skipIf(process.getuid?.() === 0)(
+  "a directory that cannot be written to is forbidden (not as root)",
+  async () => {
+    await chmod(join(place.chunksDirectory, "..", "tmp"), 0o500);
+    const { name, sealed } = madeChunk(1);
+    expect(codeOf(() => new ChunkWriter(place).putChunkSync(name, sealed))).toBe("STORE_FORBIDDEN");
+    await chmod(join(place.chunksDirectory, "..", "tmp"), 0o700);
+  },
+);
+
+test("chunks lie in directories of their first two digits", async () => {
+  const { name, sealed } = madeChunk(1);
+  new ChunkWriter(place).putChunkSync(name, sealed);
+  expect((await stat(join(place.chunksDirectory, name.slice(0, 2), name))).size).toBe(CHUNK_BYTES);
+});
