@@ -33,11 +33,6 @@ export function plainDigestOf(plain: Uint8Array): PlainDigest {
   return sha256(plain) as PlainDigest;
 }
 
-/** The name that `text` is, or `undefined` where it has not the form of one. */
-export function parseChunkName(text: string): ChunkName | undefined {
-  return /^[0-9a-f]{64}$/.test(text) ? (text as ChunkName) : undefined;
-}
-
 /** The name whose 32 bytes start at `offset` of a table of names. */
 export function chunkNameAt(names: Uint8Array, offset: number): ChunkName {
   return toHex(names.subarray(offset, offset + DIGEST_BYTES)) as ChunkName;

@@ -34,6 +34,8 @@ export interface InodePlace {
   readonly extentBlockCount: number;
   /** The shared block of attributes, or 0. */
   readonly xattrBlock: number;
+  /** Blocks of the attributes' values that are inodes of their own: counted to each inode that has them. */
+  readonly xattrValueBlockCount: number;
 }
 
 /** A block of attributes and how many inodes share it. */
@@ -118,6 +120,10 @@ export function sortedNames(directory: Inode): ByteString[] {
   return [...(directory.children?.keys() ?? [])].sort(compareByteStrings);
 }
 
+type XattrUse = Pick<InodePlace, "xattrBlock" | "xattrValueBlockCount">;
+
+const NO_XATTRS: XattrUse = { xattrBlock: 0, xattrValueBlockCount: 0 };
+
 /** Hands out metadata blocks, layer by layer, files before directories, each in the order of their numbers. */
 class MetadataPlanner {
   readonly numbering: Numbering;
@@ -176,13 +182,13 @@ class MetadataPlanner {
     if (dataBlockCount + treeBlocks === 0 && !hasXattrs) return;
     const dataBlock = this.#take(dataBlockCount);
     const extentBlock = this.#take(treeBlocks);
-    const xattrBlock = hasXattrs ? this.#placeXattrs(inode, path) : 0;
+    const xattrs = hasXattrs ? this.#placeXattrs(inode, path) : NO_XATTRS;
     this.places.set(this.numbering.numberOf(inode), {
       dataBlock,
       dataBlockCount,
       extentBlock,
       extentBlockCount: treeBlocks,
-      xattrBlock,
+      ...xattrs,
     });
   }
 
@@ -192,9 +198,9 @@ class MetadataPlanner {
     return first;
   }
 
-  #placeXattrs(inode: Inode, path: () => string): number {
+  #placeXattrs(inode: Inode, path: () => string): XattrUse {
     const { inBlock } = placeXattrs(inode, path);
-    if (inBlock.length === 0) return 0;
+    if (inBlock.length === 0) return NO_XATTRS;
     const key = xattrsKey(inBlock);
     let block = this.#sharedBlocks.get(key);
     if (block === undefined || block.referenceCount >= XATTR_REFERENCES_MAX) {
@@ -205,7 +211,13 @@ class MetadataPlanner {
       for (const { value, isInInode } of inBlock) if (isInInode) this.#addValue(value);
     }
     block.referenceCount++;
-    return block.blockNumber;
+    const valueBlocks = inBlock.map(({ value, isInInode }) =>
+      isInInode ? divCeil(value.length, BLOCK_BYTES) : 0,
+    );
+    return {
+      xattrBlock: block.blockNumber,
+      xattrValueBlockCount: valueBlocks.reduce((sum, count) => sum + count, 0),
+    };
   }
 
   #addValue(value: Uint8Array): void {

@@ -6,10 +6,8 @@ export type DocumentKind = "index" | "manifest";
 
 /** The media type of an image index. */
 export const OCI_INDEX_MEDIA_TYPE = "application/vnd.oci.image.index.v1+json";
-/** The media type of an image manifest. */
-export const OCI_MANIFEST_MEDIA_TYPE = "application/vnd.oci.image.manifest.v1+json";
-/** The media type of an image config. */
-export const OCI_CONFIG_MEDIA_TYPE = "application/vnd.oci.image.config.v1+json";
+const OCI_MANIFEST_MEDIA_TYPE = "application/vnd.oci.image.manifest.v1+json";
+const OCI_CONFIG_MEDIA_TYPE = "application/vnd.oci.image.config.v1+json";
 
 const DOCUMENT_KINDS: ReadonlyMap<string, DocumentKind> = new Map([
   [OCI_INDEX_MEDIA_TYPE, "index"],

@@ -3,7 +3,7 @@ import { DOCUMENT_BYTES_MAX } from "../base/limit.ts";
 import { isLambdaImgError } from "../base/error.ts";
 import { documentTooLarge, throwIfCancelled } from "./_file-error.ts";
 import type { FileRequest, FileStream, ImageFiles } from "./_image-files.ts";
-import { OpenFile, type ReadCount } from "./_open-file.ts";
+import { OpenFile, requireDirectory, type ReadCount } from "./_open-file.ts";
 
 /** Opens each file when its turn comes, and holds none open between. */
 export class DirectoryFiles implements ImageFiles {
@@ -11,9 +11,16 @@ export class DirectoryFiles implements ImageFiles {
   readonly #directory: string;
   readonly #count: ReadCount = { bytes: 0 };
 
-  constructor(directory: string) {
+  private constructor(directory: string) {
     this.#directory = directory;
     this.label = `image layout ${directory}`;
+  }
+
+  /** @throws SOURCE_NOT_FOUND, SOURCE_FORBIDDEN, SOURCE_UNAVAILABLE, OCI_INVALID */
+  static async open(directory: string): Promise<DirectoryFiles> {
+    const files = new DirectoryFiles(directory);
+    await requireDirectory(directory, files.label);
+    return files;
   }
 
   async has(path: string): Promise<boolean> {

@@ -31,7 +31,7 @@ export async function openLayoutImage(
   const chosen = await chooseImage(roots, {
     choice,
     label: files.label,
-    read: (descriptor, label) => files.readDocument({ path: blobPath(descriptor.digest), label }),
+    read: (descriptor, label) => files.readDocument({ path: filePath(descriptor.digest), label }),
   });
   return new FilesImage({
     files,
@@ -42,7 +42,7 @@ export async function openLayoutImage(
 }
 
 /** `blobs/sha256/…`; a parsed digest has no character that could lead elsewhere. */
-export function blobPath(digest: Digest): string {
+function filePath(digest: Digest): string {
   return `blobs/${digestAlgorithm(digest)}/${digestHex(digest)}`;
 }
 
@@ -115,7 +115,7 @@ function layersOf(chosen: ChosenImage): readonly FileLayer[] {
     const label = layerLabel(layerIndex, layer.digest);
     const foreign = `${label} of the media type ${layer.mediaType}, which images may leave out`;
     return {
-      path: blobPath(layer.digest),
+      path: filePath(layer.digest),
       label: isForeignLayer(layer.mediaType) ? foreign : label,
       descriptor: {
         layerIndex,

@@ -1,7 +1,7 @@
 // ⚡ uses: file system, Buffer
 /** A regular file, opened for reading by offset; every read is counted. */
 import { constants } from "node:fs";
-import { open, type FileHandle } from "node:fs/promises";
+import { open, stat, type FileHandle } from "node:fs/promises";
 
 import { LambdaImgError } from "../base/error.ts";
 import { KIB } from "../base/units.ts";
@@ -20,6 +20,16 @@ export interface FileRange {
   readonly offsetBytes: number;
   readonly sizeBytes: number;
   readonly signal?: AbortSignal | undefined;
+}
+
+/** @throws SOURCE_NOT_FOUND, SOURCE_FORBIDDEN, SOURCE_UNAVAILABLE; OCI_INVALID for what is no directory */
+export async function requireDirectory(path: string, label: string): Promise<void> {
+  try {
+    if ((await stat(path)).isDirectory()) return;
+  } catch (cause) {
+    throw fileError(cause, label, path);
+  }
+  throw new LambdaImgError("OCI_INVALID", `${label}: not a directory (for a tar, use oci-archive:)`);
 }
 
 /** An open file. Close it once. */

@@ -60,11 +60,7 @@ export function checkPlatform(found: Platform, choice: PlatformChoice, label: st
  * Reads a document and verifies size and digest.
  * @throws SIZE_MISMATCH, DIGEST_MISMATCH, DOCUMENT_TOO_LARGE, and what `read` throws
  */
-export async function readVerified(
-  descriptor: Descriptor,
-  label: string,
-  read: ReadDocument,
-): Promise<Uint8Array> {
+async function readVerified(descriptor: Descriptor, label: string, read: ReadDocument): Promise<Uint8Array> {
   if (descriptor.sizeBytes > DOCUMENT_BYTES_MAX) throw documentTooLarge(label, descriptor.sizeBytes);
   const bytes = await read(descriptor, label);
   if (bytes.length !== descriptor.sizeBytes) {

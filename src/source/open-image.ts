@@ -27,7 +27,7 @@ export async function openImage(reference: ImageReference, options: OpenImageOpt
   throwIfCancelled(options.signal);
   const files =
     reference.kind === "oci"
-      ? new DirectoryFiles(reference.path)
+      ? await DirectoryFiles.open(reference.path)
       : await ArchiveFiles.open(reference.path, { signal: options.signal });
   try {
     return await openFrom(files, reference, options);

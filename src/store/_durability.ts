@@ -1,4 +1,4 @@
-// ⚡ uses: file system, process
+// ⚡ uses: process
 /** Makes files durable: by one syncfs(2) where there is a tool for it, else file by file. */
 import { spawn } from "node:child_process";
 import { dirname } from "node:path";

@@ -1,4 +1,3 @@
-// ⚡ uses: file system
 /** The files of refs: image name and manifest id. docs/format/store.md, "Refs". */
 import { join } from "node:path";
 

@@ -4,7 +4,7 @@ import { expect, test } from "vitest";
 import { DiskDigestBuilder } from "../../src/chunk/disk-digest.ts";
 import { ZERO_CHUNK_DIGEST } from "../../src/chunk/chunk.ts";
 import vectors from "../../fixtures/vectors/chunk.json" with { type: "json" };
-import { hex, join, repeatedChunk, sha256 } from "../crypto/_noble.ts";
+import { hex, join, repeatedChunk, sha256 } from "../support/noble.ts";
 
 test.each(vectors.disks)("the disk digest of $plainRepeats is that of the vector", (disk) => {
   const builder = new DiskDigestBuilder();

@@ -4,12 +4,12 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { isLambdaImgError } from "../../src/base/error.ts";
 import { sha256Digest } from "../../src/base/digest.ts";
 import { IMAGE_NAME_BYTES_MAX } from "../../src/base/limit.ts";
-import { CHUNK_BYTES, chunkNameOf, parseChunkName, type ChunkName } from "../../src/chunk/chunk.ts";
+import { CHUNK_BYTES, chunkNameAt, chunkNameOf, type ChunkName } from "../../src/chunk/chunk.ts";
 import { asCustomerKey, customerIdOf } from "../../src/crypto/customer-key.ts";
 import { sealManifest } from "../../src/crypto/manifest-seal.ts";
 import { parseManifestId } from "../../src/manifest/manifest-id.ts";
 import type { Store } from "../../src/store/store.ts";
-import { sampleContent } from "../manifest/_sample.ts";
+import { sampleContent } from "../support/manifest-sample.ts";
 
 /** A place for a store: opening it again shows what is there. */
 export interface StorePlace {
@@ -39,7 +39,7 @@ const KEY = asCustomerKey(new Uint8Array(32).fill(1));
 const CUSTOMER = customerIdOf(KEY);
 const OTHER_CUSTOMER = customerIdOf(asCustomerKey(new Uint8Array(32).fill(2)));
 const NO_MANIFEST = parseManifestId(`sha256:${"0".repeat(64)}`)!;
-const NO_CHUNK = parseChunkName("0".repeat(64))!;
+const NO_CHUNK = chunkNameAt(new Uint8Array(32), 0);
 const manifestBytes = (storedCount: number): Uint8Array => sealManifest(sampleContent(storedCount), KEY);
 
 /** Runs the suite on the places that `make` gives. */

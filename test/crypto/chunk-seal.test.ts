@@ -1,3 +1,5 @@
+import { readFileSync } from "node:fs";
+
 import fc from "fast-check";
 import { expect, test } from "vitest";
 
@@ -5,7 +7,7 @@ import { CHUNK_BYTES, chunkNameOf } from "../../src/chunk/chunk.ts";
 import { chunkKeyAt, openChunk, sealChunk } from "../../src/crypto/chunk-seal.ts";
 import { saltOf, type Salt } from "../../src/crypto/salt.ts";
 import vectors from "../../fixtures/vectors/chunk.json" with { type: "json" };
-import { hex, repeatedChunk, sealWithNoble, unhex } from "./_noble.ts";
+import { hex, repeatedChunk, sealWithNoble, unhex } from "../support/noble.ts";
 
 const SALT = saltOf({ rootId: "r0", epoch: 0, placement: "" });
 
@@ -74,4 +76,12 @@ test("a key is read from its place of the key table and nowhere else", () => {
   const keys = Uint8Array.from({ length: 64 }, (_, index) => index);
   expect(hex(chunkKeyAt(keys, 1))).toBe(hex(keys.subarray(32)));
   expect(() => chunkKeyAt(keys, 2)).toThrow("key table");
+});
+
+test("the page of the format has the keys and names of the vectors", () => {
+  const page = readFileSync("docs/format/chunk.md", "utf8");
+  for (const vector of vectors.vectors.slice(1)) {
+    expect(page).toContain(`| ${vector.key} | ${vector.chunkName} |`);
+    expect(page).toContain(vector.salt);
+  }
 });

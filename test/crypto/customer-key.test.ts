@@ -8,7 +8,7 @@ import {
   showCustomerKey,
 } from "../../src/crypto/customer-key.ts";
 import vectors from "../../fixtures/vectors/manifest.json" with { type: "json" };
-import { derive, hex, unhex } from "./_noble.ts";
+import { derive, hex, unhex } from "../support/noble.ts";
 
 test("a customer's id is that of the vector", () => {
   const key = unhex(vectors.customerKey);

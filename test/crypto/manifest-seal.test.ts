@@ -1,3 +1,5 @@
+import { readFileSync } from "node:fs";
+
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 
@@ -8,7 +10,7 @@ import { manifestIdOf } from "../../src/manifest/manifest-id.ts";
 import { parseImageRecord } from "../../src/manifest/image-record.ts";
 import type { ManifestContent } from "../../src/manifest/manifest.ts";
 import vectors from "../../fixtures/vectors/manifest.json" with { type: "json" };
-import { hex, join, sealManifestWithNoble, unhex, utf8 } from "./_noble.ts";
+import { hex, join, sealManifestWithNoble, unhex, utf8 } from "../support/noble.ts";
 
 const KEY = asCustomerKey(unhex(vectors.customerKey));
 const OTHER_KEY = asCustomerKey(new Uint8Array(32).fill(1));
@@ -56,7 +58,7 @@ test("any content opens as it was sealed, and seals to the same bytes again", ()
   const content = fc
     .tuple(fc.uniqueArray(fc.nat(500), { maxLength: 20 }), fc.nat(1000), fc.string({ unit: "binary" }))
     .map(([picked, more, user]): ManifestContent => {
-      const indexes = Uint32Array.from(picked).sort();
+      const indexes = Uint32Array.from(picked.sort((left, right) => left - right));
       return {
         diskChunkCount: (indexes.at(-1) ?? 0) + 1 + more,
         indexes,
@@ -115,4 +117,12 @@ test("no secret is in the clear part", () => {
   for (const chunk of vectors.vectors[1]!.chunks) expect(text).not.toContain(chunk.key);
   expect(Buffer.from(sealed).includes("PATH=")).toBe(false);
   expect(Buffer.from(sealed).includes(Buffer.from(KEY))).toBe(false);
+});
+
+test("the page of the format has the MACs and ids of the vectors", () => {
+  const page = readFileSync("docs/format/manifest.md", "utf8");
+  expect(page).toContain(vectors.customerId);
+  for (const { name, manifest, contentMac, manifestId } of vectors.vectors) {
+    expect(page).toContain(`| ${name} | ${manifest.length / 2} | ${contentMac} | ${manifestId} |`);
+  }
 });

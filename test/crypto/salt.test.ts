@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 
 import { saltOf } from "../../src/crypto/salt.ts";
 import vectors from "../../fixtures/vectors/salt.json" with { type: "json" };
-import { hex, saltEncoding, sha256, unhex } from "./_noble.ts";
+import { hex, saltEncoding, sha256, unhex } from "../support/noble.ts";
 
 test.each(vectors.vectors)("the salt is that of the vector: $name", (vector) => {
   expect(hex(saltEncoding(vector))).toBe(vector.encoding);

@@ -8,7 +8,7 @@ import { saltOf } from "../../src/crypto/salt.ts";
 import { ImageDevice } from "../../src/device/image-device.ts";
 import { ManifestBuilder, type ManifestContent } from "../../src/manifest/manifest.ts";
 import type { ChunkReader } from "../../src/store/store.ts";
-import { sampleRecord } from "../manifest/_sample.ts";
+import { sampleRecord } from "../support/manifest-sample.ts";
 
 const SALT = saltOf({ rootId: "r0", epoch: 0, placement: "" });
 

@@ -4,8 +4,8 @@ import { expect, test } from "vitest";
 import { isLambdaImgError } from "../../src/base/error.ts";
 import { IMAGE_RECORD_BYTES_MAX } from "../../src/base/limit.ts";
 import { encodeImageRecord, parseImageRecord, type ImageRecord } from "../../src/manifest/image-record.ts";
-import { utf8 } from "../crypto/_noble.ts";
-import { sampleRecord } from "./_sample.ts";
+import { utf8 } from "../support/noble.ts";
+import { sampleRecord } from "../support/manifest-sample.ts";
 
 const text = new TextDecoder().decode(encodeImageRecord(sampleRecord));
 

@@ -13,8 +13,8 @@ import {
   TAG_BYTES,
 } from "../../src/manifest/manifest-codec.ts";
 import vectors from "../../fixtures/vectors/manifest.json" with { type: "json" };
-import { join, u16, u32, unhex, utf8 } from "../crypto/_noble.ts";
-import { sampleContent } from "./_sample.ts";
+import { join, u16, u32, unhex, utf8 } from "../support/noble.ts";
+import { sampleContent } from "../support/manifest-sample.ts";
 
 const content = sampleContent(3);
 const secrets = encodeSecrets(content);

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 
 import { manifestIdOf, parseManifestId } from "../../src/manifest/manifest-id.ts";
-import { hex, sha256 } from "../crypto/_noble.ts";
+import { hex, sha256 } from "../support/noble.ts";
 
 test("a manifest's id is the digest of its bytes", () => {
   const bytes = new Uint8Array([1, 2, 3]);

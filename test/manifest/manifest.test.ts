@@ -9,7 +9,7 @@ import {
   tableChunkName,
   tableChunkNames,
 } from "../../src/manifest/manifest.ts";
-import { sampleContent, sampleRecord } from "./_sample.ts";
+import { sampleContent, sampleRecord } from "../support/manifest-sample.ts";
 
 test("a builder gives the chunks in order, whatever order they came in, and the last word on each", () => {
   const chunk = fc.record({ index: fc.nat(40), seed: fc.nat(255) });

@@ -48,7 +48,10 @@ function skippable(sizeBytes: number): Uint8Array {
   return frame;
 }
 
-const good: readonly (readonly [string, Uint8Array, Uint8Array, boolean?])[] = [
+/** Name, bytes, what they give, and whether the zstd command made them. */
+type Good = [string, Uint8Array, Uint8Array, boolean?];
+
+const good: readonly Good[] = [
   ["nothing", new Uint8Array(0), new Uint8Array(0)],
   ["one byte", Uint8Array.of(0x1f), Uint8Array.of(0x1f)],
   ["plain bytes", content, content],
@@ -81,7 +84,7 @@ const good: readonly (readonly [string, Uint8Array, Uint8Array, boolean?])[] = [
   ],
 ];
 
-describe.each(good)("%s", (_name, stored, expected, isZstd) => {
+describe.each<Good>(good)("%s", (_name, stored, expected, isZstd) => {
   test.skipIf(isZstd === true && !hasZstd).each([1 << 20, 4099, 97])(
     "comes out right in pieces of %d",
     async (sizeBytes) => {
@@ -99,7 +102,10 @@ const flipped = (bytes: Uint8Array, at: number): Uint8Array => {
   return copy;
 };
 
-const bad: readonly (readonly [string, Uint8Array, RegExp, boolean?])[] = [
+/** Name, bytes, words of the refusal, and whether the zstd command made them. */
+type Bad = [string, Uint8Array, RegExp, boolean?];
+
+const bad: readonly Bad[] = [
   ["two bytes of gzip", gzipped.slice(0, 2), /truncated/],
   ["a cut gzip header", gzipped.slice(0, 9), /truncated/],
   ["cut gzip data", cut(gzipped, 1000), /truncated/],
@@ -122,7 +128,7 @@ const bad: readonly (readonly [string, Uint8Array, RegExp, boolean?])[] = [
   ["a cut skippable frame", skippable(100).slice(0, 50), /truncated/, true],
 ];
 
-describe.each(bad)("%s", (_name, stored, words, isZstd) => {
+describe.each<Bad>(bad)("%s", (_name, stored, words, isZstd) => {
   test.skipIf(isZstd === true && !hasZstd).each([1 << 20, 97])(
     "is refused in pieces of %d",
     async (sizeBytes) => {

@@ -1,10 +1,7 @@
 import { describe, expect, test } from "vitest";
 
 import type { ErrorCode } from "../../src/base/error.ts";
-import { LAYER_COUNT_MAX } from "../../src/base/limit.ts";
-import { isAttestation } from "../../src/oci/descriptor.ts";
 import { parseImageDocument, type ImageDocument } from "../../src/oci/image-document.ts";
-import { isForeignLayer } from "../../src/oci/media-type.ts";
 
 const OCI_INDEX = "application/vnd.oci.image.index.v1+json";
 const OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json";
@@ -76,30 +73,6 @@ test("null stands for what is empty", () => {
   expect(parse({ ...index, manifests: [bare] })).toMatchObject({
     index: { manifests: [{ platform: undefined }] },
   });
-});
-
-test.each([
-  ["application/vnd.oci.image.layer.v1.tar", false],
-  ["application/vnd.oci.image.layer.v1.tar+gzip", false],
-  ["application/vnd.oci.image.layer.v1.tar+zstd", false],
-  ["application/vnd.docker.image.rootfs.diff.tar", false],
-  ["application/vnd.docker.image.rootfs.diff.tar.gzip", false],
-  ["application/vnd.oci.image.layer.nondistributable.v1.tar", true],
-  ["application/vnd.oci.image.layer.nondistributable.v1.tar+gzip", true],
-  ["application/vnd.oci.image.layer.nondistributable.v1.tar+zstd", true],
-  ["application/vnd.docker.image.rootfs.foreign.diff.tar.gzip", true],
-])("%s is a layer", (mediaType, isForeign) => {
-  expect(parse({ ...manifest, layers: [{ ...layer, mediaType }] }).kind).toBe("manifest");
-  expect(isForeignLayer(mediaType)).toBe(isForeign);
-});
-
-test("attestations are known by platform or annotation", () => {
-  const attestations = [
-    { ...entry, platform: { os: "unknown", architecture: "unknown" } },
-    { ...entry, annotations: { "vnd.docker.reference.type": "attestation-manifest" } },
-  ];
-  const found = parse({ ...index, manifests: [entry, ...attestations] });
-  expect(found.kind === "index" && found.index.manifests.map(isAttestation)).toEqual([false, true, true]);
 });
 
 const refused: readonly (readonly [string, unknown, ErrorCode, RegExp])[] = [
@@ -230,14 +203,6 @@ test("bytes that are no UTF-8 are refused", () => {
   const bytes = Uint8Array.of(0x7b, 0x22, 0xff, 0x22, 0x3a, 0x31, 0x7d);
   expect(() => parseImageDocument(bytes, { where: "X" })).toThrow(
     expect.objectContaining({ code: "OCI_INVALID", message: "X: not a JSON document: it is not UTF-8" }),
-  );
-});
-
-test("layers are limited in number", () => {
-  const layers = Array.from({ length: LAYER_COUNT_MAX }, () => layer);
-  expect(parse({ ...manifest, layers }).kind).toBe("manifest");
-  expect(() => parse({ ...manifest, layers: [...layers, layer] })).toThrow(
-    expect.objectContaining({ code: "DOCUMENT_TOO_LARGE" }),
   );
 });
 

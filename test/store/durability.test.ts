@@ -9,7 +9,7 @@ import { sealManifest } from "../../src/crypto/manifest-seal.ts";
 import { chunkPath } from "../../src/store/chunk-writer.ts";
 import { DirectoryStore } from "../../src/store/directory-store.ts";
 import { codeOf, madeChunk } from "../contract/store.ts";
-import { sampleContent } from "../manifest/_sample.ts";
+import { sampleContent } from "../support/manifest-sample.ts";
 
 const KEY = asCustomerKey(new Uint8Array(32).fill(1));
 const CUSTOMER = customerIdOf(KEY);

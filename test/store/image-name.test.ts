@@ -1,8 +1,10 @@
+import { readFileSync } from "node:fs";
+
 import fc from "fast-check";
 import { expect, test } from "vitest";
 
 import { imageFileName } from "../../src/store/image-name.ts";
-import { hex, sha256, utf8 } from "../crypto/_noble.ts";
+import { hex, sha256, utf8 } from "../support/noble.ts";
 
 test.each([
   ["app", "app"],
@@ -33,4 +35,12 @@ test("file names are safe, differ where names differ even without case, and shor
       if (!encoded.startsWith("%sha256-")) expect(decodeURIComponent(encoded)).toBe(left);
     }),
   );
+});
+
+test("the page of the format tells the file names of its examples", () => {
+  const rows = [
+    ...readFileSync("docs/format/store.md", "utf8").matchAll(/^\| `([^`]+)` \| `([^`/]+)` \|$/gm),
+  ];
+  expect(rows.length).toBeGreaterThanOrEqual(5);
+  for (const [, name, fileName] of rows) expect(imageFileName(name ?? "")).toBe(fileName);
 });
