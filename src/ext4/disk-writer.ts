@@ -47,8 +47,7 @@ const NO_PLACE: InodePlace = {
   dataBlockCount: 0,
   extentBlock: 0,
   extentBlockCount: 0,
-  xattrBlock: 0,
-};
+  xattrBlock: 0, xattrValueBlockCount: 0 };
 const SECTORS_PER_BLOCK = BLOCK_BYTES / 512;
 
 /**

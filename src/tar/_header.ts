@@ -38,7 +38,7 @@ export const HEADER_FIELDS = {
   starPrefix: { offset: 345, sizeBytes: 131 },
   /** Old GNU sparse headers. */
   gnuRealsize: { offset: 483, sizeBytes: 12 },
-} as const satisfies Record<string, HeaderField>;
+} as const;
 
 /** The typeflag's offset. */
 export const TYPEFLAG_OFFSET = 156;
