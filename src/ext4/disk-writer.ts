@@ -47,7 +47,9 @@ const NO_PLACE: InodePlace = {
   dataBlockCount: 0,
   extentBlock: 0,
   extentBlockCount: 0,
-  xattrBlock: 0, xattrValueBlockCount: 0 };
+  xattrBlock: 0,
+  xattrValueBlockCount: 0,
+};
 const SECTORS_PER_BLOCK = BLOCK_BYTES / 512;
 
 /**
@@ -213,7 +215,11 @@ function inodeFields(plan: DiskPlan, inode: Inode, inodeNumber: number): InodeFi
     mtime: clampTime(inode.mtime).time,
     linkCount: inode.type === "dir" ? directoryLinkCount(inode) : inode.nameCount,
     sectorCount:
-      (dataBlockCount + place.extentBlockCount + (place.xattrBlock > 0 ? 1 : 0)) * SECTORS_PER_BLOCK,
+      (dataBlockCount +
+        place.extentBlockCount +
+        (place.xattrBlock > 0 ? 1 : 0) +
+        place.xattrValueBlockCount) *
+      SECTORS_PER_BLOCK,
     flags: (hasExtents ? EXT4_EXTENTS_FL : 0) | (isIndexedDirectory ? EXT4_INDEX_FL : 0),
     iBlock: hasExtents
       ? buildExtentTree(extents, { inodeNumber, firstBlock: place.extentBlock }).iBlock
