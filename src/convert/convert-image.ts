@@ -1,6 +1,5 @@
 /** The conversion: an image from a source becomes chunks, a manifest and a name in a store. */
-import { concatBytes, utf8ByteString, fromByteString } from "../base/bytes.ts";
-import { sha256, type Digest } from "../base/digest.ts";
+import type { Digest } from "../base/digest.ts";
 import { assert, definite } from "../base/error.ts";
 import { CHUNK_BYTES } from "../chunk/chunk.ts";
 import { DiskDigestBuilder } from "../chunk/disk-digest.ts";
@@ -9,7 +8,7 @@ import { sealManifest } from "../crypto/manifest-seal.ts";
 import { writeMetadata } from "../ext4/disk-writer.ts";
 import type { SizeRequest } from "../ext4/geometry.ts";
 import { planDisk, type DiskPlan } from "../ext4/plan.ts";
-import { CHUNK_BLOCKS, LAYOUT_VERSION, uuidOf } from "../ext4/profile.ts";
+import { CHUNK_BLOCKS, LAYOUT_VERSION } from "../ext4/profile.ts";
 import { ManifestBuilder, type ManifestContent } from "../manifest/manifest.ts";
 import type { ManifestId } from "../manifest/manifest-id.ts";
 import type { OciImage } from "../source/oci-image.ts";
@@ -99,7 +98,7 @@ export async function convertImage(conversion: Conversion): Promise<ConversionRe
     );
   }
   conversion.onProgress?.({ stage: "metadata" });
-  for (const { chunkIndex, bytes } of writeMetadata(plan, diskUuid(conversion))) {
+  for (const { chunkIndex, bytes } of writeMetadata(plan)) {
     await intake.relieve();
     intake.add(disk, chunkIndex, bytes);
   }
@@ -157,16 +156,6 @@ function copyLedger(from: ChunkLedger, to: ChunkLedger, firstChunk: number): voi
     const chunk = from.get(ordinal);
     if (chunk !== undefined) to.set(firstChunk + ordinal, chunk);
   }
-}
-
-/** From what the disk image is made of, so that two images differ and one image never does. */
-function diskUuid(conversion: Conversion): Uint8Array {
-  const lines = [
-    "lambda-img uuid v1",
-    ...conversion.image.config.diffIds,
-    showSizeRequest(conversion.sizeRequest),
-  ];
-  return uuidOf(sha256(concatBytes(...lines.map((line) => fromByteString(utf8ByteString(`${line}\n`))))));
 }
 
 function manifestContent(conversion: Conversion, plan: DiskPlan, disk: ChunkLedger): ManifestContent {

@@ -52,42 +52,43 @@ const NO_PLACE: InodePlace = {
 };
 const SECTORS_PER_BLOCK = BLOCK_BYTES / 512;
 
-/**
- * Gives every chunk that holds metadata. Chunks that it does not give are file content or zero.
- * @param uuid 16 bytes
- */
-export function* writeMetadata(plan: DiskPlan, uuid: Uint8Array): Generator<MetadataChunk> {
+/** Gives every chunk that holds metadata. Chunks that it does not give are file content or zero. */
+export function* writeMetadata(plan: DiskPlan): Generator<MetadataChunk> {
+  const { geometry } = plan;
   const chunks = new ChunkAssembler();
   yield* writeMetadataBlocks(plan, chunks);
-  const { geometry } = plan;
+  yield* writeInodeTables(plan, chunks);
   const blocksUsed = usedBlocks(plan);
   const inodesUsed = usedInodes(plan);
-  yield* writeInodeTables(plan, chunks);
   const groups = groupUses(plan, blocksUsed, inodesUsed);
-  for (const [start, isOmitted, bitmapOf] of [
-    [
-      geometry.blockBitmapStart,
-      "isBlockBitmapOmitted",
-      (group: number) => blockBitmap(plan, blocksUsed, group),
-    ],
-    [
-      geometry.inodeBitmapStart,
-      "isInodeBitmapOmitted",
-      (group: number) => inodeBitmap(plan, inodesUsed, group),
-    ],
-  ] as const) {
-    for (const [index, group] of groups.entries()) {
-      if (!group[isOmitted]) yield* chunks.put(start + index, bitmapOf(index));
-    }
-  }
-  yield* chunks.finish();
   const first = new Uint8Array(CHUNK_BLOCKS * BLOCK_BYTES);
   first.set(
-    encodeSuperblock(geometry, groups, { uuid, hasValueInodes: plan.valueInodes.size > 0 }),
+    encodeSuperblock(geometry, groups, { hasValueInodes: plan.valueInodes.size > 0 }),
     SUPERBLOCK_OFFSET,
   );
   first.set(encodeGroupDescriptors(geometry, groups), BLOCK_BYTES);
+  for (const [block, bytes] of bitmapBlocks(plan, groups, { blocksUsed, inodesUsed })) {
+    if (block < CHUNK_BLOCKS) first.set(bytes, block * BLOCK_BYTES);
+    else yield* chunks.put(block, bytes);
+  }
+  yield* chunks.finish();
   yield { chunkIndex: 0, bytes: first };
+}
+
+function* bitmapBlocks(
+  plan: DiskPlan,
+  groups: readonly GroupUse[],
+  use: { readonly blocksUsed: Bitmap; readonly inodesUsed: Bitmap },
+): Generator<readonly [number, Uint8Array]> {
+  const { blockBitmapStart, inodeBitmapStart } = plan.geometry;
+  for (const [index, group] of groups.entries()) {
+    if (!group.isBlockBitmapOmitted)
+      yield [blockBitmapStart + index, blockBitmap(plan, use.blocksUsed, index)];
+  }
+  for (const [index, group] of groups.entries()) {
+    if (!group.isInodeBitmapOmitted)
+      yield [inodeBitmapStart + index, inodeBitmap(plan, use.inodesUsed, index)];
+  }
 }
 
 /** Gathers blocks that come in ascending order into chunks. */
@@ -112,38 +113,57 @@ class ChunkAssembler {
   }
 }
 
-/** Directories, long symlinks, extent blocks, attributes: in the order in which the plan placed them. */
+/** Blocks that lie one after another, made when their turn comes. */
+interface BlockRun {
+  readonly firstBlock: number;
+  makeBlocks(): readonly Uint8Array[];
+}
+
+/** Directories, long symlinks, extent blocks, attributes: in the order of their places. */
 function* writeMetadataBlocks(plan: DiskPlan, chunks: ChunkAssembler): Generator<MetadataChunk> {
-  const xattrBlocks = new Map(plan.xattrBlocks.map((block) => [block.blockNumber, block]));
+  const runs = [...inodeRuns(plan), ...xattrRuns(plan)].sort((a, b) => a.firstBlock - b.firstBlock);
+  for (const run of runs) {
+    let block = run.firstBlock;
+    for (const bytes of run.makeBlocks()) yield* chunks.put(block++, bytes);
+  }
+}
+
+function* inodeRuns(plan: DiskPlan): Generator<BlockRun> {
   for (const [inodeNumber, place] of plan.places) {
     const inode = definite(plan.numbering.inodes[inodeNumber], "a planned inode exists");
-    let block = place.dataBlock;
-    for (const bytes of dataBlocks(plan, inode)) yield* chunks.put(block++, bytes);
-    assert(
-      block === place.dataBlock + place.dataBlockCount,
-      "an inode's metadata has the planned number of blocks",
-    );
-    const tree = buildExtentTree(extentsOf(plan, inode, place), {
-      inodeNumber,
-      firstBlock: place.extentBlock,
-    });
-    for (const [i, bytes] of tree.blocks.entries()) yield* chunks.put(place.extentBlock + i, bytes);
-    const shared = xattrBlocks.get(place.xattrBlock);
-    if (shared === undefined) continue;
-    xattrBlocks.delete(place.xattrBlock); // Written where the first of its inodes comes.
-    yield* chunks.put(
-      shared.blockNumber,
-      encodeXattrBlock(shared.xattrs, {
-        ...shared,
-        valueInodeNumber: (value) =>
-          definite(plan.valueInodes.get(valueKey(value)), "every large value has an inode").inodeNumber,
-      }),
-    );
+    if (place.dataBlockCount > 0) {
+      const makeBlocks = (): readonly Uint8Array[] => {
+        const blocks = dataBlocks(plan, inode);
+        assert(
+          blocks.length === place.dataBlockCount,
+          "an inode's metadata has the planned number of blocks",
+        );
+        return blocks;
+      };
+      yield { firstBlock: place.dataBlock, makeBlocks };
+    }
+    if (place.extentBlockCount === 0) continue;
+    const at = { inodeNumber, firstBlock: place.extentBlock };
+    yield {
+      firstBlock: at.firstBlock,
+      makeBlocks: () => buildExtentTree(extentsOf(plan, inode, place), at).blocks,
+    };
+  }
+}
+
+function* xattrRuns(plan: DiskPlan): Generator<BlockRun> {
+  const valueInodeNumber = (value: Uint8Array): number =>
+    definite(plan.valueInodes.get(valueKey(value)), "every large value has an inode").inodeNumber;
+  for (const block of plan.xattrBlocks) {
+    const makeBlocks = (): Uint8Array[] => [encodeXattrBlock(block.xattrs, { ...block, valueInodeNumber })];
+    yield { firstBlock: block.blockNumber, makeBlocks };
   }
   for (const { value, dataBlock } of plan.valueInodes.values()) {
-    for (let at = 0; at < value.length; at += BLOCK_BYTES) {
-      yield* chunks.put(dataBlock + at / BLOCK_BYTES, value.subarray(at, at + BLOCK_BYTES));
-    }
+    const makeBlocks = (): Uint8Array[] =>
+      Array.from({ length: Math.ceil(value.length / BLOCK_BYTES) }, (_, i) =>
+        value.subarray(i * BLOCK_BYTES, (i + 1) * BLOCK_BYTES),
+      );
+    yield { firstBlock: dataBlock, makeBlocks };
   }
 }
 

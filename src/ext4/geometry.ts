@@ -91,17 +91,21 @@ function lay(
   if (inodesPerGroup > INODES_PER_GROUP_MAX) return undefined;
   const inodeTableBlocksPerGroup = inodesPerGroup / INODES_PER_BLOCK;
   const inodeTableStart = alignUp(content.metadataEnd, CHUNK_BLOCKS);
-  const blockBitmapStart = alignUp(inodeTableStart + groupCount * inodeTableBlocksPerGroup, CHUNK_BLOCKS);
+  const descriptorBlocks = divCeil(groupCount * GROUP_DESCRIPTOR_BYTES, BLOCK_BYTES);
+  const tableEnd = alignUp(inodeTableStart + groupCount * inodeTableBlocksPerGroup, CHUNK_BLOCKS);
+  // Bitmaps change whenever the superblock's counts do: where they fit beside it, they cost no chunk of their own.
+  const isBesideSuperblock = 1 + descriptorBlocks + 2 * groupCount <= CHUNK_BLOCKS;
+  const blockBitmapStart = isBesideSuperblock ? 1 + descriptorBlocks : tableEnd;
   return {
     blockCount,
     groupCount,
     inodesPerGroup,
-    descriptorBlocks: divCeil(groupCount * GROUP_DESCRIPTOR_BYTES, BLOCK_BYTES),
+    descriptorBlocks,
     inodeTableStart,
     inodeTableBlocksPerGroup,
     blockBitmapStart,
     inodeBitmapStart: blockBitmapStart + groupCount,
-    contentEnd: alignUp(blockBitmapStart + 2 * groupCount, CHUNK_BLOCKS),
+    contentEnd: isBesideSuperblock ? tableEnd : alignUp(tableEnd + 2 * groupCount, CHUNK_BLOCKS),
   };
 }
 

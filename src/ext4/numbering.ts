@@ -5,6 +5,7 @@
  */
 import { assert } from "../base/error.ts";
 import { alignUp } from "../base/units.ts";
+import { coarse } from "../tree/slots.ts";
 import type { Inode, LayerSlots, Tree } from "../tree/tree.ts";
 import { FIRST_INODE_NUMBER, INODES_PER_BLOCK, ROOT_INODE_NUMBER } from "./constants.ts";
 import { CHUNK_BLOCKS } from "./profile.ts";
@@ -20,15 +21,6 @@ export interface Numbering {
   /** The first number that no run reserves. */
   readonly endNumber: number;
   parentOf(directory: Inode): Inode;
-}
-
-/**
- * `count` rounded up so that a small change of it mostly changes nothing: to a multiple of `unit`, and of an eighth of
- * the largest power of two below `count`. It leaves at most 12.5 % unused.
- */
-export function coarse(count: number, unit: number): number {
-  if (count === 0) return 0;
-  return alignUp(count, Math.max(unit, 2 ** Math.floor(Math.log2(count)) / 8));
 }
 
 /** Gives every inode of the tree its number. */

@@ -6,13 +6,14 @@ import { LambdaImgError, assert } from "../base/error.ts";
 import { asByteString, compareByteStrings, showByteString, type ByteString } from "../base/bytes.ts";
 import { LINK_COUNT_MAX } from "../base/limit.ts";
 import { alignUp, divCeil } from "../base/units.ts";
+import { coarse } from "../tree/slots.ts";
 import type { Inode, Tree } from "../tree/tree.ts";
-import { BLOCK_BYTES, FAST_SYMLINK_BYTES } from "./constants.ts";
+import { BLOCK_BYTES, EXTENT_BLOCKS_MAX, FAST_SYMLINK_BYTES } from "./constants.ts";
 import { directoryBlockCount } from "./directory.ts";
 import { extentBlockCount, splitExtents, type Extent } from "./extent.ts";
 import { planGeometry, type Geometry, type SizeRequest } from "./geometry.ts";
 import { clampTime } from "./inode.ts";
-import { coarse, numberInodes, type Numbering } from "./numbering.ts";
+import { numberInodes, type Numbering } from "./numbering.ts";
 import { CHUNK_BLOCKS } from "./profile.ts";
 import { XATTR_REFERENCES_MAX, placeXattrs, xattrsKey, type DiskXattr } from "./xattr.ts";
 
@@ -64,8 +65,6 @@ export interface DiskPlan {
   readonly xattrBlocks: readonly XattrBlock[];
   /** By `valueKey`, in order of inode number. */
   readonly valueInodes: ReadonlyMap<string, ValueInode>;
-  /** First block of the metadata after the segments. */
-  readonly metadataStart: number;
   /** How many inodes have an mtime that ext4 cannot hold. */
   readonly clampedTimeCount: number;
 }
@@ -75,27 +74,58 @@ export interface DiskPlan {
  * @throws LINKS_TOO_MANY, XATTR_TOO_LARGE, XATTR_INVALID, XATTR_UNSUPPORTED, TREE_TOO_LARGE, DISK_TOO_SMALL, DISK_TOO_LARGE
  */
 export function planDisk(input: PlanInput): DiskPlan {
-  const segmentStarts: number[] = [];
-  // Chunk 0 is the superblock's and the group descriptors'; segments follow, base first.
-  let chunk = 1;
-  for (const chunkCount of input.segmentChunkCounts) {
-    segmentStarts.push(chunk * CHUNK_BLOCKS);
-    chunk += coarse(chunkCount, 1);
-  }
-  const metadataStart = chunk * CHUNK_BLOCKS;
-  const metadata = new MetadataPlanner(input.tree, metadataStart);
-  metadata.placeAll(input.segmentChunkCounts.length);
+  const layout = layLayers(input);
+  const metadata = new MetadataPlanner(input.tree, layout);
+  metadata.placeAll();
   return {
     geometry: planGeometry({ metadataEnd: metadata.end, endNumber: metadata.endNumber }, input.sizeRequest),
     numbering: metadata.numbering,
-    segmentStarts,
+    segmentStarts: layout.segmentStarts,
     places: metadata.places,
     xattrBlocks: metadata.xattrBlocks,
     valueInodes: metadata.valueInodes,
-    metadataStart,
     clampedTimeCount: metadata.clampedTimeCount,
   };
 }
+
+/** First blocks, by layer index. */
+interface LayerLayout {
+  readonly segmentStarts: readonly number[];
+  /** Where the blocks of the layer's directories are, one for each slot. */
+  readonly directoryStarts: readonly number[];
+  readonly rootDirectoryBlock: number;
+  readonly end: number;
+}
+
+/**
+ * Segments, base first, each followed by the blocks of its layer's directories: so where a layer lies depends on
+ * those below it alone. Layers of few directories share chunks at the end instead.
+ */
+function layLayers({ segmentChunkCounts, tree }: PlanInput): LayerLayout {
+  const directorySlots = (layerIndex: number): number => tree.slots[layerIndex]?.directories ?? 0;
+  const directoryStarts: number[] = [];
+  const segmentStarts: number[] = [];
+  // Chunk 0 is the superblock's and the group descriptors'.
+  let chunk = 1;
+  for (const [layerIndex, chunkCount] of segmentChunkCounts.entries()) {
+    segmentStarts.push(chunk * CHUNK_BLOCKS);
+    chunk += coarse(chunkCount, 1);
+    if (directorySlots(layerIndex) < CHUNK_BLOCKS) continue;
+    directoryStarts[layerIndex] = chunk * CHUNK_BLOCKS;
+    chunk += coarse(divCeil(directorySlots(layerIndex), CHUNK_BLOCKS), 1);
+  }
+  const rootDirectoryBlock = chunk * CHUNK_BLOCKS;
+  let end = rootDirectoryBlock + 1;
+  for (const layerIndex of segmentChunkCounts.keys()) {
+    if (directorySlots(layerIndex) >= CHUNK_BLOCKS) continue;
+    directoryStarts[layerIndex] = end;
+    end += coarse(directorySlots(layerIndex), SMALL_LAYER_UNIT);
+  }
+  return { segmentStarts, directoryStarts, rootDirectoryBlock, end };
+}
+
+/** Room for the directories of a small layer is a multiple of this many blocks. */
+const SMALL_LAYER_UNIT = 8;
 
 /** The extents of a file on the disk, each no longer than ext4 allows. */
 export function fileExtents(inode: Inode, segmentStarts: readonly number[]): Extent[] {
@@ -124,7 +154,7 @@ type XattrUse = Pick<InodePlace, "xattrBlock" | "xattrValueBlockCount">;
 
 const NO_XATTRS: XattrUse = { xattrBlock: 0, xattrValueBlockCount: 0 };
 
-/** Hands out metadata blocks, layer by layer, files before directories, each in the order of their numbers. */
+/** Hands out metadata blocks in the order of inode numbers; directories of one block have theirs by their slot. */
 class MetadataPlanner {
   readonly numbering: Numbering;
   readonly places = new Map<number, InodePlace>();
@@ -134,28 +164,19 @@ class MetadataPlanner {
   endNumber: number;
   clampedTimeCount = 0;
   readonly #tree: Tree;
+  readonly #layout: LayerLayout;
   readonly #sharedBlocks = new Map<string, XattrBlock>();
 
-  constructor(tree: Tree, start: number) {
+  constructor(tree: Tree, layout: LayerLayout) {
     this.#tree = tree;
+    this.#layout = layout;
     this.numbering = numberInodes(tree);
-    this.end = start;
+    this.end = layout.end;
     this.endNumber = this.numbering.endNumber;
   }
 
-  placeAll(layerCount: number): void {
-    // The root directory belongs to no layer; its block comes first.
-    this.#place(this.#tree.rootDirectory);
-    // Numbers ascend layer by layer, files before directories: that is the order of the metadata, too.
-    let region = -1;
-    for (const inode of this.numbering.inodes) {
-      if (inode === undefined || inode.slot < 0) continue;
-      const here = inode.layerIndex * 2 + (inode.type === "dir" ? 1 : 0);
-      if (here !== region) this.#beginRegion(here);
-      region = here;
-      this.#place(inode);
-    }
-    assert(region < layerCount * 2, "every inode is of a layer");
+  placeAll(): void {
+    for (const inode of this.numbering.inodes) if (inode !== undefined) this.#place(inode);
     this.end = alignUp(this.end, CHUNK_BLOCKS);
     // Values have no place among the layers' inodes; their numbers and blocks come last.
     for (const [key, planned] of this.valueInodes) {
@@ -164,23 +185,18 @@ class MetadataPlanner {
     }
   }
 
-  /** Directories of a layer that has many begin on a chunk, so that its chunks are its own. */
-  #beginRegion(region: number): void {
-    const slots = this.#tree.slots[region >> 1];
-    if (region % 2 === 1 && (slots?.directories ?? 0) >= CHUNK_BLOCKS)
-      this.end = alignUp(this.end, CHUNK_BLOCKS);
-  }
-
   #place(inode: Inode): void {
     const path = (): string => pathOf(this.#tree, inode);
     if (inode.nameCount > LINK_COUNT_MAX) throw tooManyLinks(path(), inode.nameCount);
     if (clampTime(inode.mtime).isClamped) this.clampedTimeCount++;
     const dataBlockCount = metadataBlockCount(inode, path);
-    const extents = inode.type === "file" ? fileExtentCount(inode) : divCeil(dataBlockCount, 32768);
+    const extents =
+      inode.type === "file" ? fileExtentCount(inode) : divCeil(dataBlockCount, EXTENT_BLOCKS_MAX);
     const treeBlocks = extentBlockCount(extents);
     const hasXattrs = inode.xattrs !== undefined && inode.xattrs.size > 0;
     if (dataBlockCount + treeBlocks === 0 && !hasXattrs) return;
-    const dataBlock = this.#take(dataBlockCount);
+    const dataBlock =
+      dataBlockCount === 1 && inode.type === "dir" ? this.#slotBlock(inode) : this.#take(dataBlockCount);
     const extentBlock = this.#take(treeBlocks);
     const xattrs = hasXattrs ? this.#placeXattrs(inode, path) : NO_XATTRS;
     this.places.set(this.numbering.numberOf(inode), {
@@ -190,6 +206,14 @@ class MetadataPlanner {
       extentBlockCount: treeBlocks,
       ...xattrs,
     });
+  }
+
+  /** The block that a directory of one block has in its layer's run. */
+  #slotBlock(directory: Inode): number {
+    if (directory.slot < 0) return this.#layout.rootDirectoryBlock;
+    const start = this.#layout.directoryStarts[directory.layerIndex];
+    assert(start !== undefined, "every layer with directories has room for them");
+    return start + directory.slot;
   }
 
   #take(blockCount: number): number {
@@ -240,7 +264,10 @@ function metadataBlockCount(inode: Inode, path: () => string): number {
 }
 
 function fileExtentCount(inode: Inode): number {
-  return (inode.body?.runs ?? []).reduce((sum, { blockCount }) => sum + divCeil(blockCount, 32768), 0);
+  return (inode.body?.runs ?? []).reduce(
+    (sum, { blockCount }) => sum + divCeil(blockCount, EXTENT_BLOCKS_MAX),
+    0,
+  );
 }
 
 /** One path of the inode, found by a walk: for messages only. */

@@ -25,10 +25,9 @@ export const LOG_GROUPS_PER_FLEX = 4;
 /** Chunks are this many blocks; regions that are to be shared begin on such a boundary. */
 export const CHUNK_BLOCKS = 128;
 
-/** The bytes of a UUID in the form of RFC 9562 version 8 (custom), from any 32 bytes. */
-export function uuidOf(digest: Uint8Array): Uint8Array {
-  const uuid = digest.slice(0, 16);
-  uuid[6] = ((uuid[6] ?? 0) & 0x0f) | 0x80;
-  uuid[8] = ((uuid[8] ?? 0) & 0x3f) | 0x80;
-  return uuid;
-}
+/**
+ * s_uuid, in hexadecimal: the first 16 bytes of SHA-256("lambda-img volume v1") as an RFC 9562 UUID of version 8. One
+ * for all images: with one of its own, an image that differs from another in a file's bytes alone would differ in its
+ * first chunk, too. Whoever needs another runs `tune2fs -U` on an exported image, which changes nothing else.
+ */
+export const VOLUME_UUID = "09caccd92772897dacde12e1fcc04355";

@@ -1,5 +1,5 @@
 /** The superblock and the group descriptors (kernel documentation, "Super Block", "Block Group Descriptors"). */
-import { utf8ByteString, viewOf, writeByteString } from "../base/bytes.ts";
+import { fromHex, utf8ByteString, viewOf, writeByteString } from "../base/bytes.ts";
 import {
   BG_BLOCK_UNINIT,
   BG_INODE_UNINIT,
@@ -27,7 +27,7 @@ import {
 import { crc32c } from "./crc32c.ts";
 import type { Geometry } from "./geometry.ts";
 import { EXTRA_ISIZE } from "./inode.ts";
-import { CHECKSUM_SEED, HASH_SEED, LOG_GROUPS_PER_FLEX, VOLUME_NAME } from "./profile.ts";
+import { CHECKSUM_SEED, HASH_SEED, LOG_GROUPS_PER_FLEX, VOLUME_NAME, VOLUME_UUID } from "./profile.ts";
 
 /** What a group's descriptor says of its use. */
 export interface GroupUse {
@@ -48,7 +48,7 @@ export interface GroupUse {
 export function encodeSuperblock(
   geometry: Geometry,
   groups: readonly GroupUse[],
-  options: { readonly uuid: Uint8Array; readonly hasValueInodes: boolean },
+  options: { readonly hasValueInodes: boolean },
 ): Uint8Array {
   const bytes = new Uint8Array(SUPERBLOCK_BYTES);
   const view = viewOf(bytes);
@@ -97,7 +97,7 @@ export function encodeSuperblock(
       RO_COMPAT_EXTRA_ISIZE |
       RO_COMPAT_METADATA_CSUM,
   );
-  bytes.set(options.uuid, 0x68);
+  bytes.set(fromHex(VOLUME_UUID), 0x68);
   writeByteString(bytes, utf8ByteString(VOLUME_NAME), 0x78);
   HASH_SEED.forEach((word, i) => {
     u32(0xec + 4 * i, word);

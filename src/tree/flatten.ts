@@ -12,6 +12,7 @@ import {
 } from "../base/limit.ts";
 import type { LayerEntry } from "./layer-entry.ts";
 import { nameTooLong, splitPath } from "./path.ts";
+import { assignSlots, DIRECTORY_RUN_UNIT, FILE_RUN_UNIT } from "./slots.ts";
 import type { Inode, LayerSlots, Tree } from "./tree.ts";
 
 // layer.md, "Whiteouts": a whiteout is an empty file whose name is this prefix and the hidden name.
@@ -24,8 +25,8 @@ export class Flattener {
   readonly #root: Inode = newDirectory(0, -1);
   readonly #slots: LayerSlots[] = [];
   #layerIndex = 0;
-  #fileSlots = 0;
-  #directorySlots = 0;
+  /** The next directory slot that no entry of the layer has: for directories without one. */
+  #impliedSlot = 0;
   #inodeCount = 1;
 
   /**
@@ -34,21 +35,21 @@ export class Flattener {
    * @throws TREE_INVALID, WHITEOUT_INVALID, TAR_PATH_UNSAFE, PATH_TOO_LONG, TREE_TOO_LARGE
    */
   applyLayer(entries: readonly LayerEntry[]): void {
-    this.#fileSlots = 0;
-    this.#directorySlots = 0;
+    const files = assignSlots(entries, FILE_RUN_UNIT, hasFileSlot);
+    const directories = assignSlots(entries, DIRECTORY_RUN_UNIT, hasDirectorySlot);
+    this.#impliedSlot = directories.count;
     for (const entry of entries) {
       // Cheap test first: nearly no path holds a whiteout, and splitting every path twice would cost.
       if (entry.path.includes(WHITEOUT_PREFIX)) this.#applyWhiteout(splitPath(entry.path), entry);
     }
-    for (const entry of entries) {
+    for (const [ordinal, entry] of entries.entries()) {
       const names = splitPath(entry.path);
       // What lies below a name with the prefix is no content either: AUFS kept its links in `.wh..wh.plnk/`.
-      if (entry.path.includes(WHITEOUT_PREFIX) && names.some((name) => name.startsWith(WHITEOUT_PREFIX))) {
+      if (entry.path.includes(WHITEOUT_PREFIX) && names.some((name) => name.startsWith(WHITEOUT_PREFIX)))
         continue;
-      }
-      this.#put(names, entry);
+      this.#put(names, entry, (entry.type === "dir" ? directories : files).slots[ordinal] ?? -1);
     }
-    this.#slots.push({ files: this.#fileSlots, directories: this.#directorySlots });
+    this.#slots.push({ files: files.count, directories: this.#impliedSlot });
     this.#layerIndex++;
   }
 
@@ -78,7 +79,7 @@ export class Flattener {
     if (inode !== undefined) removeName(children, hidden, inode);
   }
 
-  #put(names: ByteString[], entry: LayerEntry): void {
+  #put(names: ByteString[], entry: LayerEntry, slot: number): void {
     const name = names.pop();
     if (name === undefined) {
       if (entry.type !== "dir")
@@ -95,7 +96,7 @@ export class Flattener {
       setAttributes(old, entry);
     } else {
       if (old !== undefined) removeName(parent, name, old);
-      parent.set(name, this.#newInode(entry));
+      parent.set(name, this.#newInode(entry, slot));
     }
   }
 
@@ -117,10 +118,10 @@ export class Flattener {
     parent.set(name, target);
   }
 
-  #newInode(entry: LayerEntry): Inode {
+  #newInode(entry: LayerEntry, slot: number): Inode {
     this.#count(entry);
     if (entry.type === "dir") {
-      const directory = this.#newDirectory();
+      const directory = newDirectory(this.#layerIndex, slot);
       setAttributes(directory, entry);
       return directory;
     }
@@ -135,7 +136,7 @@ export class Flattener {
       xattrs: undefined,
       nameCount: 1,
       layerIndex: this.#layerIndex,
-      slot: this.#fileSlots++,
+      slot,
       body: entry.body,
       linkTarget: entry.linkTarget,
       deviceMajor: entry.deviceMajor,
@@ -147,10 +148,6 @@ export class Flattener {
     // Linux gives every symbolic link these permissions and lets nobody change them (symlink(7)).
     if (inode.type === "symlink") inode.mode = 0o777;
     return inode;
-  }
-
-  #newDirectory(): Inode {
-    return newDirectory(this.#layerIndex, this.#directorySlots++);
   }
 
   #count(entry: LayerEntry): void {
@@ -197,7 +194,7 @@ export class Flattener {
         if (!isMaking) return undefined;
         if (name.length > NAME_BYTES_MAX) throw nameTooLong(entry.path, name.length);
         this.#count(entry);
-        child = this.#newDirectory();
+        child = newDirectory(this.#layerIndex, this.#impliedSlot++);
         children.set(name, child);
       }
       if (child.type === "symlink") {
@@ -215,6 +212,14 @@ export class Flattener {
     }
     return here;
   }
+}
+
+function hasFileSlot(entry: LayerEntry): boolean {
+  return entry.type !== "dir" && entry.type !== "hardlink";
+}
+
+function hasDirectorySlot(entry: LayerEntry): boolean {
+  return entry.type === "dir";
 }
 
 function newDirectory(layerIndex: number, slot: number): Inode {

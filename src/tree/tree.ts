@@ -17,9 +17,8 @@ export interface Inode {
   /** The layer whose entry made this inode (for an implied directory: that made it necessary). */
   readonly layerIndex: number;
   /**
-   * Its ordinal among the inodes of its class (directories; all others) that this layer made, counting those
-   * that were hidden later: for a file a function of its layer alone, so that what other layers do renumbers
-   * nothing (docs/format/disk-image.md, "Inode numbers"). -1 for the root directory.
+   * Its place among the inodes of its class (directories; all others) that this layer made: see slots.ts. -1 for the
+   * root directory.
    */
   readonly slot: number;
   /** Files only. */
@@ -34,7 +33,7 @@ export interface Inode {
   isImplied: boolean;
 }
 
-/** How many inodes of each class a layer made, hidden ones included. */
+/** How many slots of each class a layer takes. */
 export interface LayerSlots {
   readonly files: number;
   readonly directories: number;
