@@ -14,8 +14,18 @@ const MTIME = { seconds: 1_700_000_000, nanoseconds: 123_456_789 };
 function tar(entries) {
   const parts = entries.flatMap(({ body = Buffer.alloc(0), ...fields }) => {
     const entry = {
-      type: "file", mode: 0o644, uid: 0, gid: 0, mtime: MTIME, sizeBytes: body.length, linkTarget: "",
-      deviceMajor: 0, deviceMinor: 0, xattrs: undefined, sparseRegions: undefined, ...fields,
+      type: "file",
+      mode: 0o644,
+      uid: 0,
+      gid: 0,
+      mtime: MTIME,
+      sizeBytes: body.length,
+      linkTarget: "",
+      deviceMajor: 0,
+      deviceMinor: 0,
+      xattrs: undefined,
+      sparseRegions: undefined,
+      ...fields,
     };
     return [encodeTarEntry(entry), body, tarPadding(body.length)];
   });
@@ -33,11 +43,17 @@ function put(bytes) {
 
 const base = tar([
   dir("./"),
-  dir("bin/"), dir("etc/"), dir("home/"), dir("tmp/", { mode: 0o1777 }), dir("usr/"), dir("usr/lib/"), dir("var/"),
+  dir("bin/"),
+  dir("etc/"),
+  dir("home/"),
+  dir("tmp/", { mode: 0o1777 }),
+  dir("usr/"),
+  dir("usr/lib/"),
+  dir("var/"),
   text("etc/os-release", 'NAME="Sample"\nID=sample\nVERSION_ID=1\n'),
   text("etc/passwd", "root:x:0:0:root:/root:/bin/sh\napp:x:1000:1000:app:/home/app:/bin/sh\n"),
   text("etc/motd", "removed by the next layer\n"),
-  text("bin/greet", '#!/bin/sh\ncat /etc/os-release\n', { mode: 0o755 }),
+  text("bin/greet", "#!/bin/sh\ncat /etc/os-release\n", { mode: 0o755 }),
   { path: "bin/hello", type: "hardlink", linkTarget: "bin/greet" },
   { path: "lib", type: "symlink", mode: 0o777, linkTarget: "usr/lib" },
   { path: "var/pipe", type: "fifo", mode: 0o600 },
@@ -48,10 +64,17 @@ const app = tar([
   text("etc/os-release", 'NAME="Sample"\nID=sample\nVERSION_ID=2\n'),
   dir("home/app/", { uid: 1000, gid: 1000 }),
   text("home/app/notes.txt", "written by the application layer\n", {
-    uid: 1000, gid: 1000, xattrs: new Map([["user.origin", Buffer.from("sample")]]),
+    uid: 1000,
+    gid: 1000,
+    xattrs: new Map([["user.origin", Buffer.from("sample")]]),
   }),
   text("lib/libsample.txt", "lands in usr/lib: the entry's parent is a symbolic link of the layer below\n"),
-  { path: "var/sparse.img", body: Buffer.alloc(4096, "x"), sizeBytes: 64 * 1024 * 1024, sparseRegions: [{ offsetBytes: 32 * 1024 * 1024, sizeBytes: 4096 }] },
+  {
+    path: "var/sparse.img",
+    body: Buffer.alloc(4096, "x"),
+    sizeBytes: 64 * 1024 * 1024,
+    sparseRegions: [{ offsetBytes: 32 * 1024 * 1024, sizeBytes: 4096 }],
+  },
 ]);
 
 rmSync(layout, { recursive: true, force: true });
@@ -64,19 +87,33 @@ const diffIds = [base, app].map((bytes) => `sha256:${createHash("sha256").update
 const document = (value) => put(Buffer.from(JSON.stringify(value)));
 const platforms = ["amd64", "arm64"].map((architecture) => {
   const config = document({
-    architecture, os: "linux",
-    config: { User: "app", WorkingDir: "/home/app", Env: ["PATH=/bin"], Cmd: ["/bin/greet"], Labels: { sample: "yes" } },
+    architecture,
+    os: "linux",
+    config: {
+      User: "app",
+      WorkingDir: "/home/app",
+      Env: ["PATH=/bin"],
+      Cmd: ["/bin/greet"],
+      Labels: { sample: "yes" },
+    },
     rootfs: { type: "layers", diff_ids: diffIds },
   });
   const mediaType = "application/vnd.oci.image.manifest.v1+json";
   const manifest = document({
-    schemaVersion: 2, mediaType,
-    config: { mediaType: "application/vnd.oci.image.config.v1+json", ...config }, layers,
+    schemaVersion: 2,
+    mediaType,
+    config: { mediaType: "application/vnd.oci.image.config.v1+json", ...config },
+    layers,
   });
   return { mediaType, ...manifest, platform: { architecture, os: "linux" } };
 });
 const indexType = "application/vnd.oci.image.index.v1+json";
 const index = document({ schemaVersion: 2, mediaType: indexType, manifests: platforms });
-const top = { schemaVersion: 2, manifests: [{ mediaType: indexType, ...index, annotations: { "org.opencontainers.image.ref.name": "latest" } }] };
+const top = {
+  schemaVersion: 2,
+  manifests: [
+    { mediaType: indexType, ...index, annotations: { "org.opencontainers.image.ref.name": "latest" } },
+  ],
+};
 writeFileSync(new URL("oci-layout", layout), JSON.stringify({ imageLayoutVersion: "1.0.0" }));
 writeFileSync(new URL("index.json", layout), JSON.stringify(top));

@@ -9,11 +9,13 @@ import { CHUNK_BYTES } from "../chunk/chunk.ts";
 import { convertImage, type ConversionResult, type Progress } from "../convert/convert-image.ts";
 import { WorkerSealer } from "../convert/worker-sealer.ts";
 import { saltOf } from "../crypto/salt.ts";
+import { parseManifestId } from "../manifest/manifest-id.ts";
 import { hostPlatform } from "../oci/host-platform.ts";
 import { parsePlatform, showPlatform } from "../oci/platform.ts";
 import { openImage } from "../source/open-image.ts";
 import type { OciImage } from "../source/oci-image.ts";
 import { defaultImageName, parseImageReference } from "../source/reference.ts";
+import { imageFileName } from "../store/image-name.ts";
 import { openContext, type CommonOptions } from "./context.ts";
 import type { Output } from "./output.ts";
 import { parseSize, parseSizeRequest } from "./parse-size.ts";
@@ -44,6 +46,7 @@ export async function convert(
   const jobs = parseJobs(options.jobs);
   const platform = options.platform === undefined ? undefined : parsePlatform(options.platform);
   const imageName = options.name ?? defaultImageName(parsed);
+  checkName(imageName);
   const image = await openImage(parsed, { platform, defaultPlatform: hostPlatform(), signal });
   try {
     const context = await openContext(options, { create: true, output });
@@ -114,6 +117,16 @@ function report(
       `  stored    ${showBytes(result.storedBytes)} in ${seconds} s`,
       "",
     ].join("\n"),
+  );
+}
+
+/** Refuses before the work what putRef would refuse after it, and a name that could never be used. */
+function checkName(imageName: string): void {
+  imageFileName(imageName);
+  if (parseManifestId(imageName) === undefined) return;
+  throw new LambdaImgError(
+    "REFERENCE_INVALID",
+    `invalid image name: expected one that is no manifest id, found ${JSON.stringify(imageName)}`,
   );
 }
 

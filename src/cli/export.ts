@@ -161,11 +161,15 @@ function fileError(error: unknown, path: string): unknown {
   if (error instanceof LambdaImgError) return error;
   const { code } = error;
   if (code === "EEXIST") return outputExists(path);
+  if (code === "EISDIR")
+    return new LambdaImgError("USAGE_INVALID", `${path}: expected a file, found a directory`);
   const ours =
     code === "ENOSPC" || code === "EDQUOT" || code === "EFBIG"
       ? "OUTPUT_FULL"
       : code === "EACCES" || code === "EPERM" || code === "EROFS"
         ? "OUTPUT_FORBIDDEN"
-        : "OUTPUT_UNAVAILABLE";
+        : code === "ENOENT" || code === "ENOTDIR"
+          ? "PATH_NOT_FOUND"
+          : "OUTPUT_UNAVAILABLE";
   return new LambdaImgError(ours, `${path}: cannot write in ${dirname(path)}: ${code}`, { cause: error });
 }

@@ -1,6 +1,7 @@
 // ⚡ uses: time
 /** `lambda-img ls` and `lambda-img cat`: a look into an image, opening only the chunks that it needs. */
 import {
+  compareByteStrings,
   toByteString,
   isUtf8,
   showByteString,
@@ -39,6 +40,12 @@ interface Listed {
 export async function list(operands: readonly string[], options: ListOptions, use: Use): Promise<void> {
   const [image = "", path = "/"] = operands;
   await withReader(image, options, use, async (reader, device) => {
+    const isPlain = options.long !== true && options.json !== true && options.recursive !== true;
+    const names = isPlain ? await namesOf(reader, utf8ByteString(path)) : undefined;
+    if (names !== undefined) {
+      use.output.result(undefined, () => names.map((name) => `${showByteString(name)}\n`).join(""));
+      return;
+    }
     const listed: Listed[] = [];
     for await (const item of find(reader, utf8ByteString(path), options.recursive === true))
       listed.push(item);
@@ -105,6 +112,13 @@ async function withReader(
   }
 }
 
+/** A directory's names alone: no inode of them has to be read. `undefined` where the path is no directory. */
+async function namesOf(reader: Ext4Reader, path: ByteString): Promise<ByteString[] | undefined> {
+  const { inode } = await reader.lookup(path, { followLast: path.endsWith("/") });
+  if (inode.type !== "dir") return undefined;
+  return (await reader.listDirectory(inode)).map(({ name }) => name).sort(compareByteStrings);
+}
+
 async function* find(reader: Ext4Reader, path: ByteString, isRecursive: boolean): AsyncGenerator<Listed> {
   const { inode } = await reader.lookup(path, { followLast: path.endsWith("/") });
   const start =
@@ -118,7 +132,7 @@ async function* find(reader: Ext4Reader, path: ByteString, isRecursive: boolean)
   const todo = [{ prefix: toByteString(new Uint8Array(0)), directory: start }];
   for (let next = todo.pop(); next !== undefined; next = todo.pop()) {
     const entries = [...(await reader.listDirectory(next.directory))].sort((a, b) =>
-      a.name < b.name ? -1 : a.name > b.name ? 1 : 0,
+      compareByteStrings(a.name, b.name),
     );
     const below: typeof todo = [];
     for (const { name, inodeNumber } of entries) {

@@ -8,24 +8,39 @@ import type { CommonOptions } from "./context.ts";
 import type { ConvertOptions } from "./convert.ts";
 import type { ExportOptions } from "./export.ts";
 import type { ListOptions } from "./list.ts";
+import type { VerifyOptions } from "./verify.ts";
+
+/** Status of a program whose reader went away: 128 and SIGPIPE, as a shell shows it. */
+const EXIT_PIPE = 141;
 
 /** Runs the program with these arguments (without node and script); resolves to the exit status. */
-export async function main(argv: readonly string[]): Promise<number> {
+export async function main(argv: readonly string[], version: string): Promise<number> {
   const run: Run = { status: 0, abort: new AbortController() };
+  process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+    // `lambda-img ls … | head`: nobody reads on, so there is nothing to say and nothing to finish.
+    if (error.code === "EPIPE") process.exit(EXIT_PIPE);
+    throw error;
+  });
   const onSignal = (): void => {
     run.abort.abort(new LambdaImgError("CANCELLED", "cancelled"));
   };
   process.once("SIGINT", onSignal).once("SIGTERM", onSignal);
   try {
-    await makeProgram(run).parseAsync([...argv], { from: "user" });
+    await makeProgram(run, version).parseAsync([...argv], { from: "user" });
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
     // Commander has printed help, the version or what is wrong with the arguments.
-    run.status = error.exitCode === 0 ? 0 : 2;
+    if (error.exitCode !== 0) run.status = failUsage(error, argv);
   } finally {
     process.removeListener("SIGINT", onSignal).removeListener("SIGTERM", onSignal);
   }
   return run.status;
+}
+
+/** With `--json` programs get their error object for wrong arguments, too. */
+function failUsage(error: CommanderError, argv: readonly string[]): number {
+  const message = error.message.replace(/^error: /, "");
+  return new Output({ json: argv.includes("--json") }).failSaid(new LambdaImgError("USAGE_INVALID", message));
 }
 
 interface Run {
@@ -43,17 +58,23 @@ REF is oci:DIR[:TAG|@digest], oci-archive:FILE[:TAG] or docker-archive:FILE[:NAM
 IMAGE is the name given by convert, or a manifest id (sha256:…).
 `;
 
-function makeProgram(run: Run): Command {
+function makeProgram(run: Run, version: string): Command {
   const program = new Command("lambda-img")
     .description(
       "Turns an OCI image into encrypted, deduplicated chunks of an ext4 disk image, and reads them back.",
     )
-    .option("-V, --version", "print the version")
+    .version(version, "-V, --version", "print the version")
     .addHelpText("after", EXAMPLE)
     .exitOverride()
+    .configureOutput({
+      outputError: (text, write) => {
+        write(`lambda-img: ${text}`);
+      },
+    })
     .showHelpAfterError("(lambda-img --help lists commands and options)");
   addConvert(program, run);
   addReaders(program, run);
+  addVerify(program, run);
   return program;
 }
 
@@ -167,4 +188,19 @@ function addReaders(program: Command, run: Run): void {
     .requiredOption("-o, --output <file>", "where to; - for stdout")
     .option("--format <ext4|tar>", "what to write", "ext4")
     .option("--force", "replace a file that exists");
+}
+
+function addVerify(program: Command, run: Run): void {
+  addCommand<VerifyOptions>(program, run, {
+    usage: "verify <image>",
+    description: "Read all of an image in the store and say what is not as it should be.",
+    run: async ([image = ""], options, use) => {
+      const { verify } = await import("./verify.ts");
+      await verify(image, options, use);
+    },
+  })
+    .option("--source <ref>", "compare every file with the image it was converted from")
+    .option("--platform <os/arch[/variant]>", "which image of an index (default: linux on this processor)")
+    .option("--max-layer-size <size>", "refuse a layer that unpacks to more (default: 128G)")
+    .option("--no-ext2fs", "leave out the second reader (libext2fs), which is slow");
 }

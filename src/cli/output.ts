@@ -1,6 +1,6 @@
 // ⚡ uses: Buffer, process, time
 /** What the program says: results on stdout, everything for people on stderr. */
-import { AssertionError, EXIT_STATUS, isLambdaImgError } from "../base/error.ts";
+import { AssertionError, EXIT_STATUS, isLambdaImgError, type LambdaImgError } from "../base/error.ts";
 
 /** Status of a broken invariant of ours (sysexits.h, EX_SOFTWARE). */
 const EXIT_BUG = 70;
@@ -59,10 +59,15 @@ export class Output {
   fail(error: unknown): number {
     this.clearStatus();
     if (!isLambdaImgError(error)) return this.#failBug(error);
-    const { code, kind, message, details } = error;
-    if (kind !== "cancelled") process.stderr.write(`lambda-img: error: ${message}\n`);
-    if (this.#isJson)
+    if (error.kind !== "cancelled") process.stderr.write(`lambda-img: error: ${error.message}\n`);
+    return this.failSaid(error);
+  }
+
+  /** The same for a failure that people have been told of. */
+  failSaid({ code, kind, message, details }: LambdaImgError): number {
+    if (this.#isJson) {
       process.stderr.write(`${JSON.stringify({ type: "error", code, kind, message, details })}\n`);
+    }
     return EXIT_STATUS[kind];
   }
 

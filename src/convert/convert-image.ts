@@ -1,6 +1,6 @@
 /** The conversion: an image from a source becomes chunks, a manifest and a name in a store. */
 import type { Digest } from "../base/digest.ts";
-import { assert, definite } from "../base/error.ts";
+import { assert, definite, LambdaImgError } from "../base/error.ts";
 import { CHUNK_BYTES } from "../chunk/chunk.ts";
 import { DiskDigestBuilder } from "../chunk/disk-digest.ts";
 import type { Keyring } from "../crypto/keyring.ts";
@@ -87,6 +87,7 @@ export async function convertImage(conversion: Conversion): Promise<ConversionRe
   const visible = visibleBodies(tree, layers.length);
   const disk = new ChunkLedger();
   for (const [layerIndex, layer] of layers.entries()) {
+    throwIfCancelled(conversion);
     const ledger = layer.ledger.copy();
     const bodies = definite(visible[layerIndex], "every layer has its set");
     await hideRanges(hiddenRanges(layer.segment.entries, bodies), ledger, { store, intake });
@@ -99,12 +100,15 @@ export async function convertImage(conversion: Conversion): Promise<ConversionRe
   }
   conversion.onProgress?.({ stage: "metadata" });
   for (const { chunkIndex, bytes } of writeMetadata(plan)) {
+    throwIfCancelled(conversion);
     await intake.relieve();
     intake.add(disk, chunkIndex, bytes);
   }
   await intake.finish();
   conversion.onProgress?.({ stage: "durable" });
   await store.barrier(names.all);
+  // From here on little is left to do: the image gets its manifest and its name.
+  throwIfCancelled(conversion);
   conversion.onProgress?.({ stage: "manifest" });
   const content = manifestContent(conversion, plan, disk);
   const manifestId = await store.putManifest(
@@ -123,6 +127,10 @@ export async function convertImage(conversion: Conversion): Promise<ConversionRe
 /** The form in which a manifest keeps what size was asked for. */
 export function showSizeRequest(request: SizeRequest): string {
   return request.kind === "auto" ? "auto" : `${request.kind === "free" ? "+" : ""}${request.sizeBytes}`;
+}
+
+function throwIfCancelled({ signal }: Conversion): void {
+  if (signal?.aborted === true) throw new LambdaImgError("CANCELLED", "cancelled");
 }
 
 /** All layers by index; equal layers are converted once and stand in each of their places. */

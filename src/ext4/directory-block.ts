@@ -37,6 +37,7 @@ export function encodeEntryBlock(entries: readonly DirectoryEntry[], inodeNumber
   let at = 0;
   entries.forEach(({ name, inodeNumber: named, fileType }, i) => {
     const length = i === entries.length - 1 ? DIRECTORY_ROOM_BYTES - at : directoryEntryBytes(name);
+    assert(length >= directoryEntryBytes(name), "directory entries fit their block");
     view.setUint32(at, named, true);
     view.setUint16(at + 4, length, true);
     view.setUint8(at + 6, name.length);

@@ -38,7 +38,7 @@ export function modeOf(inode: Inode): number {
 export function directoryLinkCount(inode: Inode): number {
   let count = 2;
   for (const child of inode.children?.values() ?? []) if (child.type === "dir") count++;
-  return count >= LINK_COUNT_MAX ? 1 : count;
+  return count > LINK_COUNT_MAX ? 1 : count;
 }
 
 /** The first eight bytes of i_block of a device: the short encoding in the first word, or the long one in the second. */

@@ -1,0 +1,25 @@
+/** The library: what the command line is made of. Everything else is private and may change. */
+export { LambdaImgError, isLambdaImgError, EXIT_STATUS } from "./base/error.ts";
+export type { ErrorCode, ErrorDetails, ErrorKind } from "./base/error.ts";
+export type { BlockSource } from "./base/block-source.ts";
+export { convertImage } from "./convert/convert-image.ts";
+export type { Conversion, ConversionResult, Progress } from "./convert/convert-image.ts";
+export type { ChunkSealer, StoredChunk } from "./convert/chunk-sealer.ts";
+export { InlineSealer } from "./convert/inline-sealer.ts";
+export { WorkerSealer } from "./convert/worker-sealer.ts";
+export type { Keyring } from "./crypto/keyring.ts";
+export { openKeyringEnvironment } from "./crypto/keyring-environment.ts";
+export { openKeyringFile } from "./crypto/keyring-file.ts";
+export { openManifest } from "./crypto/manifest-seal.ts";
+export { saltOf } from "./crypto/salt.ts";
+export { ImageDevice } from "./device/image-device.ts";
+export { Ext4Reader } from "./ext4/reader.ts";
+export type { SizeRequest } from "./ext4/geometry.ts";
+export type { ManifestContent } from "./manifest/manifest.ts";
+export { hostPlatform } from "./oci/host-platform.ts";
+export { openImage } from "./source/open-image.ts";
+export type { OciImage } from "./source/oci-image.ts";
+export { parseImageReference } from "./source/reference.ts";
+export type { ImageReference } from "./source/reference.ts";
+export { DirectoryStore } from "./store/directory-store.ts";
+export type { Store } from "./store/store.ts";
