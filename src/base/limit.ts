@@ -28,8 +28,12 @@ export const SYMLINK_FOLLOW_MAX = 40;
 export const SYMLINK_TARGET_BYTES_MAX = 4095;
 /** Bytes of one extended attribute's value (Linux XATTR_SIZE_MAX). */
 export const XATTR_VALUE_BYTES_MAX: number = 64 * KIB;
-/** Inodes of one tree. */
-export const TREE_INODE_COUNT_MAX = 50_000_000;
+/** Inodes of one tree: what a process with Node's usual heap of 4 GiB can hold. */
+export const TREE_INODE_COUNT_MAX = 4_000_000;
+/** Bytes of the entries of all layers of an image: names, targets, attributes, and ENTRY_BYTES for each. */
+export const ENTRIES_BYTES_MAX: number = 1536 * MIB;
+/** What an entry is taken to cost in memory besides its names and attributes. */
+export const ENTRY_BYTES = 384;
 
 /** Names of one inode (ext4 EXT4_LINK_MAX). */
 export const LINK_COUNT_MAX = 65_000;

@@ -98,7 +98,11 @@ async function writeFile(
   pieces: AsyncIterable<Piece>,
   options: { readonly isForced: boolean },
 ): Promise<number> {
-  if (!options.isForced && (await exists(path))) throw outputExists(path);
+  const found = await stat(path).catch(() => undefined); // What it fails of, opening fails of again.
+  if (found !== undefined && !options.isForced && (found.isFile() || found.isBlockDevice()))
+    throw outputExists(path);
+  // A device or pipe is written to; renaming a file over it would replace it.
+  if (found !== undefined && !found.isFile()) return writeInPlace(path, pieces);
   const temporary = `${path}.${randomBytes(6).toString("hex")}.tmp`;
   try {
     const file = await open(temporary, "wx");
@@ -115,6 +119,27 @@ async function writeFile(
     return sizeBytes;
   } catch (error) {
     await unlink(temporary).catch(() => undefined); // It may not exist; the failure above is what counts.
+    throw fileError(error, path);
+  }
+}
+
+async function writeInPlace(path: string, pieces: AsyncIterable<Piece>): Promise<number> {
+  let sizeBytes = 0;
+  try {
+    const file = await open(path, "r+");
+    try {
+      for await (const piece of pieces) {
+        // What was there before must not show through a hole.
+        const bytes = typeof piece === "number" ? new Uint8Array(piece) : piece;
+        await file.appendFile(bytes);
+        sizeBytes += bytes.length;
+      }
+      await file.datasync().catch(() => undefined); // Pipes and character devices have nothing to sync.
+    } finally {
+      await file.close();
+    }
+    return sizeBytes;
+  } catch (error) {
     throw fileError(error, path);
   }
 }
@@ -143,13 +168,6 @@ async function writeStdout(pieces: AsyncIterable<Piece>): Promise<number> {
     sizeBytes += bytes.length;
   }
   return sizeBytes;
-}
-
-async function exists(path: string): Promise<boolean> {
-  return stat(path).then(
-    () => true,
-    () => false,
-  );
 }
 
 function outputExists(path: string): LambdaImgError {

@@ -11,6 +11,7 @@ import { planDisk, type DiskPlan } from "../ext4/plan.ts";
 import { CHUNK_BLOCKS, LAYOUT_VERSION } from "../ext4/profile.ts";
 import { ManifestBuilder, type ManifestContent } from "../manifest/manifest.ts";
 import type { ManifestId } from "../manifest/manifest-id.ts";
+import { EntryBudget } from "../segment/segment-builder.ts";
 import type { OciImage } from "../source/oci-image.ts";
 import type { Store } from "../store/store.ts";
 import { Flattener } from "../tree/flatten.ts";
@@ -137,11 +138,13 @@ function throwIfCancelled({ signal }: Conversion): void {
 async function convertLayers(conversion: Conversion, intake: ChunkIntake): Promise<ConvertedLayer[]> {
   const { image, signal } = conversion;
   const byDiffId = new Map<string, ConvertedLayer>();
+  const entryBudget = new EntryBudget();
   let tarBytes = 0;
   for await (const stream of image.streamLayers({ signal })) {
     const { label, diffId } = stream.descriptor;
     const layer = await convertLayer(stream, intake, {
       layerBytesMax: conversion.layerBytesMax,
+      entryBudget,
       signal,
       onBytes: (sizeBytes) => {
         tarBytes += sizeBytes;

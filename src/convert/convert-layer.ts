@@ -1,7 +1,7 @@
 /** One layer from the source to sealed chunks and entries. */
 import { LambdaImgError } from "../base/error.ts";
 import { openLayer } from "../layer/open-layer.ts";
-import { SegmentBuilder, type Segment } from "../segment/segment-builder.ts";
+import { SegmentBuilder, type EntryBudget, type Segment } from "../segment/segment-builder.ts";
 import type { LayerStream } from "../source/oci-image.ts";
 import { TarParser } from "../tar/parser.ts";
 import type { ChunkIntake } from "./chunk-intake.ts";
@@ -17,6 +17,8 @@ export interface ConvertedLayer {
 /** What goes with the conversion of a layer. */
 export interface LayerOptions {
   readonly layerBytesMax: number;
+  /** Shared by the layers of an image. */
+  readonly entryBudget: EntryBudget;
   readonly signal: AbortSignal | undefined;
   /** Told now and then how many uncompressed bytes have come. */
   onBytes(sizeBytes: number): void;
@@ -40,7 +42,7 @@ export async function convertLayer(
   const ledger = new ChunkLedger();
   const builder = new SegmentBuilder((chunkIndex, plain) => {
     intake.add(ledger, chunkIndex, plain);
-  });
+  }, options.entryBudget);
   const parser = new TarParser(builder, { label: stream.descriptor.label });
   for await (const piece of openLayer(stream, { layerBytesMax: options.layerBytesMax })) {
     for (let at = 0; at < piece.length; at += PARSER_STEP_BYTES) {

@@ -6,7 +6,7 @@
 import { CHUNK_BYTES } from "../chunk/chunk.ts";
 import { assert, LambdaImgError } from "../base/error.ts";
 import { showByteString } from "../base/bytes.ts";
-import { FILE_BYTES_MAX } from "../base/limit.ts";
+import { ENTRIES_BYTES_MAX, ENTRY_BYTES, FILE_BYTES_MAX } from "../base/limit.ts";
 import { alignUp, divCeil } from "../base/units.ts";
 import type { SparseRegion, TarEntry, TarSink } from "../tar/entry.ts";
 import type { BlockRun, LayerEntry } from "../tree/layer-entry.ts";
@@ -24,6 +24,33 @@ export interface Segment {
   readonly entries: readonly LayerEntry[];
 }
 
+/**
+ * How much the entries of an image may take in memory: a header with a megabyte of path or attributes compresses to
+ * almost nothing. One budget serves all layers of an image.
+ */
+export class EntryBudget {
+  #leftBytes: number;
+
+  constructor(bytesMax: number = ENTRIES_BYTES_MAX) {
+    this.#leftBytes = bytesMax;
+  }
+
+  /** @throws TREE_TOO_LARGE when it is used up */
+  take(entry: TarEntry): void {
+    this.#leftBytes -= ENTRY_BYTES + entry.path.length + entry.linkTarget.length;
+    for (const [name, value] of entry.xattrs ?? []) this.#leftBytes -= name.length + value.length;
+    this.#leftBytes -= (entry.sparseRegions?.length ?? 0) * SPARSE_REGION_BYTES;
+    if (this.#leftBytes >= 0) return;
+    throw new LambdaImgError(
+      "TREE_TOO_LARGE",
+      `${showByteString(entry.path)}: too many files, or too large names and attributes: expected at most ${ENTRIES_BYTES_MAX} bytes of entries in an image`,
+    );
+  }
+}
+
+/** A region and the run that comes of it, as objects in memory. */
+const SPARSE_REGION_BYTES = 128;
+
 /** Receives a layer's tar from a TarParser and gives chunks and entries. */
 export class SegmentBuilder implements TarSink {
   readonly #sink: SegmentChunkSink;
@@ -34,12 +61,15 @@ export class SegmentBuilder implements TarSink {
   /** The first byte of the segment that no body has been given. */
   #endBytes = 0;
   #body: BodyCursor | undefined;
+  readonly #budget: EntryBudget;
 
-  constructor(sink: SegmentChunkSink) {
+  constructor(sink: SegmentChunkSink, budget: EntryBudget = new EntryBudget()) {
     this.#sink = sink;
+    this.#budget = budget;
   }
 
   entry(entry: TarEntry): void {
+    this.#budget.take(entry);
     const isFile = entry.type === "file";
     if (isFile && entry.sizeBytes > FILE_BYTES_MAX) throw fileTooLarge(entry);
     const runs = isFile ? this.#place(entry) : [];

@@ -1,0 +1,141 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+
+import {
+  asByteString,
+  compareByteStrings,
+  concatBytes,
+  equalBytes,
+  fromByteString,
+  fromHex,
+  isAllZero,
+  isUtf8,
+  showByteString,
+  toByteString,
+  toHex,
+  utf8ByteString,
+  viewOf,
+  writeByteString,
+} from "../../src/base/bytes.ts";
+
+const anyBytes = fc.uint8Array({ maxLength: 50 });
+
+describe("byte strings", () => {
+  test("hold every byte, and give it back in memory of its own", () => {
+    fc.assert(
+      fc.property(anyBytes, (bytes) => {
+        const text = toByteString(bytes);
+        const back = fromByteString(text);
+        expect(text).toHaveLength(bytes.length);
+        expect(back).toEqual(bytes);
+        expect(back.buffer.byteLength).toBe(bytes.length);
+        const target = new Uint8Array(bytes.length + 2).fill(9);
+        expect(writeByteString(target, text, 1)).toBe(bytes.length);
+        expect(target).toEqual(Uint8Array.of(9, ...bytes, 9));
+      }),
+    );
+  });
+
+  test("compare as their bytes do", () => {
+    fc.assert(
+      fc.property(anyBytes, anyBytes, (left, right) => {
+        const order = compareByteStrings(toByteString(left), toByteString(right));
+        expect(Math.sign(order)).toBe(Buffer.compare(left, right));
+      }),
+    );
+  });
+
+  test("views are read from their own offset", () => {
+    expect(toByteString(Uint8Array.of(1, 65, 66, 2).subarray(1, 3))).toBe("AB");
+    expect(viewOf(Uint8Array.of(1, 2, 3).subarray(1)).getUint16(0, true)).toBe(0x302);
+    expect(toHex(Uint8Array.of(1, 171, 3).subarray(1))).toBe("ab03");
+  });
+
+  test("of text are its UTF-8 form", () => {
+    expect(utf8ByteString("aä€")).toBe("a\xc3\xa4\xe2\x82\xac");
+  });
+
+  test.each([
+    ["", true],
+    ["abc", true],
+    ["\xc3\xa4", true],
+    ["\xff", false],
+    ["a\xc3", false],
+    ["\xc0\x80", false],
+    ["\xed\xa0\x80", false],
+    ["\xf4\x90\x80\x80", false],
+  ])("%j is UTF-8: %s", (text, expected) => {
+    expect(isUtf8(asByteString(text))).toBe(expected);
+  });
+});
+
+describe("showByteString", () => {
+  test.each([
+    ["plain text/1", "plain text/1"],
+    ["\xc3\xa4\xe2\x82\xac", "ä€"],
+    ["a\nb\tc\x7f", "a\\x0ab\\x09c\\x7f"],
+    ["\x1b[31m", "\\x1b[31m"],
+    ["\xff\xfe", "\\xff\\xfe"],
+    ["back\\slash", "back\\\\slash"],
+    ["\xc3", "\\xc3"],
+    ["\xe2\x82", "\\xe2\\x82"],
+    // A C1 control, a right-to-left mark, and a line separator, each as valid UTF-8.
+    ["\xc2\x9b", "\\xc2\\x9b"],
+    ["\xe2\x80\x8f", "\\xe2\\x80\\x8f"],
+    ["\xe2\x80\xa8", "\\xe2\\x80\\xa8"],
+    ["\xf0\x9f\xa6\x80", "\u{1f980}"],
+  ])("%j", (text, shown) => {
+    expect(showByteString(asByteString(text))).toBe(shown);
+  });
+
+  test("cuts what is long in the middle, and says how long it was", () => {
+    const shown = showByteString(asByteString("x".repeat(5000)));
+    expect(shown).toBe(`${"x".repeat(140)}...(5000 bytes)...${"x".repeat(100)}`);
+    expect(showByteString(asByteString("x".repeat(300)))).toBe("x".repeat(300));
+  });
+
+  test("never gives what a terminal acts on", () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 400 }), (bytes) => {
+        expect(showByteString(toByteString(bytes))).not.toMatch(/[\p{C}\p{Zl}\p{Zp}]/u);
+      }),
+    );
+  });
+});
+
+test("hexadecimal goes both ways", () => {
+  fc.assert(
+    fc.property(anyBytes, (bytes) => {
+      expect(fromHex(toHex(bytes))).toEqual(bytes);
+    }),
+  );
+});
+
+test("concatBytes joins in fresh memory", () => {
+  const part = Uint8Array.of(1, 2);
+  const joined = concatBytes(part, new Uint8Array(0), part);
+  part[0] = 9;
+  expect(joined).toEqual(Uint8Array.of(1, 2, 1, 2));
+  expect(concatBytes()).toHaveLength(0);
+});
+
+test("equalBytes looks at length and bytes", () => {
+  const bytes = Uint8Array.of(1, 2, 3);
+  expect(equalBytes(bytes, Uint8Array.of(0, 1, 2, 3).subarray(1))).toBe(true);
+  expect(equalBytes(bytes, Uint8Array.of(1, 2))).toBe(false);
+  expect(equalBytes(bytes, Uint8Array.of(1, 2, 4))).toBe(false);
+  expect(equalBytes(new Uint8Array(0), new Uint8Array(0))).toBe(true);
+});
+
+describe("isAllZero", () => {
+  test.each([0, 1, 65_535, 65_536, 65_537, 200_000])("sees one byte anywhere among %i", (length) => {
+    const bytes = new Uint8Array(length);
+    expect(isAllZero(bytes)).toBe(true);
+    for (const at of [0, 65_535, 65_536, length - 1]) {
+      if (at < 0 || at >= length) continue;
+      bytes[at] = 1;
+      expect(isAllZero(bytes)).toBe(false);
+      bytes[at] = 0;
+    }
+  });
+});

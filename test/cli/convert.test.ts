@@ -1,0 +1,210 @@
+import { readdirSync, rmSync } from "node:fs";
+import path from "node:path";
+
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+
+import { CliHome, errorOf, isBuilt, jsonOf } from "../support/cli-run.ts";
+import { digestOf, writeLayout } from "../support/oci-layout.ts";
+import { tarBuilder } from "../support/tar-builder.ts";
+import { LOWER, SECRET, writeApp } from "./_images.ts";
+
+const storedFiles = (home: CliHome): number =>
+  readdirSync(home.storePath, { recursive: true, encoding: "utf8" }).filter((name) =>
+    /chunks\/..\/./.test(name),
+  ).length;
+
+describe.skipIf(!isBuilt)("lambda-img convert (needs npm run build)", () => {
+  let home: CliHome;
+  beforeEach(() => {
+    home = new CliHome();
+    writeApp(home.path);
+  });
+  afterEach(() => {
+    home.remove();
+  });
+
+  test("prints what docs/cli.md says; a second run stores nothing", async () => {
+    const json = jsonOf(await home.run(["convert", "oci:app", "--json"]));
+    expect(json).toMatchObject({
+      command: "convert",
+      name: "app",
+      manifest: expect.stringMatching(/^sha256:[0-9a-f]{64}$/) as string,
+      sourceDigest: expect.stringMatching(/^sha256:[0-9a-f]{64}$/) as string,
+      platform: "linux/amd64",
+      disk: { sizeBytes: expect.any(Number) as number, digest: expect.stringMatching(/^sha256:/) as string },
+      layers: { total: 2, reused: 0 },
+      seconds: expect.any(Number) as number,
+    });
+    const { total, zero, unique, new: fresh, reused } = json["chunks"] as Record<string, number>;
+    expect([total! * 524_288, reused]).toEqual([(json["disk"] as { sizeBytes: number }).sizeBytes, 0]);
+    expect(fresh).toBe(unique);
+    expect(zero! + unique!).toBeLessThanOrEqual(total!);
+    const { pulled, layers, new: stored } = json["bytes"] as Record<string, number>;
+    expect(pulled).toBeGreaterThan(layers!);
+    expect(stored).toBe(storedFiles(home) * 524_288);
+    const again = jsonOf(await home.run(["convert", "oci:app", "--json"]));
+    expect(again).toMatchObject({
+      ...{ manifest: json["manifest"], disk: json["disk"], bytes: { new: 0 } },
+      chunks: { total, zero, unique, new: 0, reused: unique },
+    });
+    expect(`${stored! / 524_288}`).toBe(`${storedFiles(home)}`);
+  });
+
+  test("tells people in a few lines, with nothing of what the image keeps secret", async () => {
+    const { status, stdout, stderr } = await home.run(["convert", "oci:app", "--name", "my/app:1"]);
+    expect(status).toBe(0);
+    expect(stdout).toMatch(
+      /^my\/app:1: sha256:[0-9a-f]{64}\n {2}source .*\n {2}disk .*\n {2}chunks .*\n {2}stored .*\n$/,
+    );
+    expect(stdout + stderr).not.toContain(SECRET);
+    for (const line of stderr.trimEnd().split("\n")) expect(line).toMatch(/^lambda-img: /);
+  });
+
+  test("takes size, platform and jobs; none of jobs changes the result", async () => {
+    const convert = async (...args: string[]): Promise<Record<string, unknown>> =>
+      jsonOf(await home.run(["convert", "oci:app", "--json", ...args]));
+    expect((await convert("--size", "16M"))["disk"]).toMatchObject({ sizeBytes: 16 * 2 ** 20 });
+    const free = (await convert("--size", "+200M"))["disk"] as { sizeBytes: number };
+    expect(free.sizeBytes).toBeGreaterThan(200 * 2 ** 20);
+    const one = await convert("--jobs", "1");
+    expect(await convert("--jobs", "3")).toMatchObject({ manifest: one["manifest"], disk: one["disk"] });
+    expect(await convert("--platform", "linux/x86_64")).toMatchObject({ platform: "linux/amd64" });
+  });
+
+  test("warns of times that ext4 cannot hold", async () => {
+    const tar = tarBuilder()
+      .pax([["mtime", "99999999999"]])
+      .file("a")
+      .end();
+    writeLayout(path.join(home.path, "late"), [{ layers: [{ tar }] }]);
+    const { stderr, stdout } = await home.run(["convert", "oci:late", "--json", "-q"]);
+    expect(stderr).toContain("warning: 1 files have a time that ext4 cannot hold");
+    expect(JSON.parse(stdout)).toMatchObject({ clampedTimes: 1 });
+  });
+
+  const damaged = { tar: LOWER, stored: new Uint8Array(100) };
+  test.each<[number, string, readonly string[], Parameters<typeof writeLayout>[1]?]>([
+    [2, "REFERENCE_INVALID", ["oci:"]],
+    [2, "SIZE_INVALID", ["oci:app", "--size", "big"]],
+    [2, "SIZE_INVALID", ["oci:app", "--max-layer-size", "0"]],
+    [2, "USAGE_INVALID", ["oci:app", "--jobs", "0"]],
+    [2, "USAGE_INVALID", ["oci:app", "--jobs", "1.5"]],
+    [2, "USAGE_INVALID", ["oci:app", "--jobs", "257"]],
+    [2, "REFERENCE_INVALID", ["oci:app", "--name", "a\nb"]],
+    [2, "REFERENCE_INVALID", ["oci:app", "--name", ""]],
+    // Such a name could never be used: it means a manifest.
+    [2, "REFERENCE_INVALID", ["oci:app", "--name", `sha256:${"0".repeat(64)}`]],
+    [4, "SOURCE_NOT_FOUND", ["oci:nowhere"]],
+    [4, "IMAGE_NOT_FOUND", ["oci:app:v2"]],
+    [4, "PLATFORM_NOT_FOUND", ["oci:app", "--platform", "linux/s390x"]],
+    [5, "TREE_INVALID", ["oci:case"], [{ layers: [{ tar: tarBuilder().hardlink("a", "b").end() }] }]],
+    [5, "TAR_PATH_UNSAFE", ["oci:case"], [{ layers: [{ tar: tarBuilder().file("../a").end() }] }]],
+    [5, "WHITEOUT_INVALID", ["oci:case"], [{ layers: [{ tar: tarBuilder().file(".wh.").end() }] }]],
+    [
+      5,
+      "TAR_INVALID",
+      ["oci:case"],
+      [{ layers: [{ tar: tarBuilder().file("a", "", { checksum: 1 }).end() }] }],
+    ],
+    [6, "SIZE_MISMATCH", ["oci:case"], [{ layers: [damaged] }]],
+    [
+      6,
+      "DIFF_ID_MISMATCH",
+      ["oci:case"],
+      [{ layers: [{ tar: LOWER, diffId: digestOf(new Uint8Array(1)) }] }],
+    ],
+    [7, "LAYER_TOO_LARGE", ["oci:app", "--max-layer-size", "1K"]],
+    [7, "DISK_TOO_SMALL", ["oci:app", "--size", "4K"]],
+    [
+      7,
+      "PATH_TOO_LONG",
+      ["oci:case"],
+      [{ layers: [{ tar: tarBuilder().gnuLongName("n".repeat(256)).file("x").end() }] }],
+    ],
+    [10, "SOURCE_KIND_UNSUPPORTED", ["docker-daemon:app"]],
+    [
+      10,
+      "FILE_TYPE_UNSUPPORTED",
+      ["oci:case"],
+      [{ layers: [{ tar: tarBuilder().entry({ name: "a", typeflag: "M" }).end() }] }],
+    ],
+  ])("ends with %i, %s: %j", async (status, code, args, images) => {
+    if (images !== undefined) writeLayout(path.join(home.path, "case"), images);
+    const found = await home.run(["convert", ...args, "--json"]);
+    expect([found.status, found.stdout]).toEqual([status, ""]);
+    const error = errorOf(found);
+    expect(error).toMatchObject({
+      type: "error",
+      code,
+      kind: expect.any(String) as string,
+      details: expect.any(Object) as object,
+    });
+    expect(found.stderr).toContain(`lambda-img: error: ${error["message"] as string}\n`);
+  });
+});
+
+describe.skipIf(!isBuilt)("a conversion that is stopped (needs npm run build)", () => {
+  let home: CliHome;
+  let reference: Record<string, unknown>;
+  // Large enough to be in the middle of it for a while; every chunk differs.
+  const tar = tarBuilder();
+  for (let i = 0; i < 48; i++) {
+    const body = new Uint8Array(2 ** 20);
+    for (let at = 0; at < body.length; at += 4) body[at] = (at * 31 + i * 7 + (at >> 9)) & 255;
+    tar.file(`f${i}`, body);
+  }
+
+  beforeAll(async () => {
+    home = new CliHome();
+    writeLayout(path.join(home.path, "big"), [{ layers: [{ tar: tar.end(), compression: "none" }] }]);
+    reference = jsonOf(await home.run(["convert", "oci:big", "--json"]));
+  });
+  afterAll(() => {
+    home.remove();
+  });
+
+  test.each(["SIGINT", "SIGTERM"] as const)(
+    "by %s ends with 130, quietly, and without a name",
+    async (signal) => {
+      const options = ["--store", `store-${signal}`, "--json"];
+      const stopped = await home.run(["convert", "oci:big", ...options], {
+        whileRunning: (child) => {
+          // The note on the new store is the first word after the handlers are there.
+          const timer = setInterval(() => {
+            if (!child.stderr().includes("new store")) return;
+            clearInterval(timer);
+            child.kill(signal);
+          }, 1);
+        },
+      });
+      expect([stopped.status, stopped.stdout]).toEqual([130, ""]);
+      expect(errorOf(stopped)).toMatchObject({ code: "CANCELLED", kind: "cancelled" });
+      expect(stopped.stderr).not.toContain("lambda-img: error");
+      expect(jsonOf(await home.run(["images", ...options]))["images"]).toEqual([]);
+    },
+  );
+
+  test("by SIGKILL at any point leaves a store in which a second run finishes the work", async () => {
+    for (const delayMs of [90, 170, 250, 350]) {
+      const store = `killed-${delayMs}`;
+      await home.run(["convert", "oci:big", "--json", "--store", store], {
+        whileRunning: (child) => {
+          setTimeout(() => {
+            child.kill("SIGKILL");
+          }, delayMs);
+        },
+      });
+      const second = jsonOf(await home.run(["convert", "oci:big", "--json", "--store", store]));
+      expect(second).toMatchObject({ manifest: reference["manifest"], disk: reference["disk"] });
+      const chunks = readdirSync(path.join(home.path, store), { recursive: true, encoding: "utf8" });
+      expect(chunks.filter((name) => /chunks\/..\/./.test(name)).length).toBe(
+        (reference["chunks"] as { unique: number; superseded: number }).unique,
+      );
+      const exported = await home.run(["cat", "big", "/f47", "--store", store]);
+      expect(digestOf(exported.stdoutBytes)).toBe(
+        digestOf((await home.run(["cat", "big", "/f47"])).stdoutBytes),
+      );
+      rmSync(path.join(home.path, store), { recursive: true });
+    }
+  });
+});

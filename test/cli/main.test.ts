@@ -1,0 +1,75 @@
+import { execFile } from "node:child_process";
+import { readFileSync } from "node:fs";
+import path from "node:path";
+import { promisify } from "node:util";
+
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+
+import { CliHome, errorOf, isBuilt, jsonOf } from "../support/cli-run.ts";
+import { writeLayout } from "../support/oci-layout.ts";
+import { tarBuilder } from "../support/tar-builder.ts";
+
+const TOP = path.resolve(import.meta.dirname, "../..");
+
+describe.skipIf(!isBuilt)("lambda-img (needs npm run build)", () => {
+  let home: CliHome;
+  beforeAll(() => {
+    home = new CliHome();
+  });
+  afterAll(() => {
+    home.remove();
+  });
+
+  test("prints its version, and helps", async () => {
+    const { version } = JSON.parse(readFileSync(path.join(TOP, "package.json"), "utf8")) as {
+      version: string;
+    };
+    for (const option of ["--version", "-V"]) expect((await home.run([option])).stdout).toBe(`${version}\n`);
+    const help = await home.run(["--help"]);
+    expect([help.status, help.stderr]).toEqual([0, ""]);
+    for (const name of ["convert", "images", "inspect", "ls", "cat", "export"]) {
+      expect(help.stdout).toMatch(new RegExp(`^ +${name} `, "m"));
+    }
+    const one = await home.run(["convert", "--help"]);
+    for (const option of ["--store", "--key", "--json", "--name", "--platform", "--size", "--jobs"]) {
+      expect(one.stdout).toContain(option);
+    }
+  });
+
+  test.each([
+    [["convert"]],
+    [["frobnicate"]],
+    [["ls", "a", "b", "c"]],
+    [["images", "--frobnicate"]],
+    [["export", "a"]],
+    [["cat", "a"]],
+  ])("wrong usage ends with 2, nothing on stdout, and a last line for programs: %j", async (args) => {
+    const found = await home.run([...args, "--json"]);
+    expect([found.status, found.stdout]).toEqual([2, ""]);
+    expect(errorOf(found)).toMatchObject({ type: "error", code: "USAGE_INVALID", kind: "usage" });
+  });
+
+  test("a reader that leaves early is no bug", async () => {
+    const big = tarBuilder().file("big", "0123456789\n".repeat(500_000)).end();
+    writeLayout(path.join(home.path, "big"), [{ layers: [{ tar: big }] }]);
+    jsonOf(await home.run(["convert", "oci:big", "--json"]));
+    const bin = path.join(TOP, "bin", "lambda-img");
+    const script = '"$0" "$1" "${@:2}" | head -c 5';
+    const env = {
+      ...process.env,
+      XDG_DATA_HOME: path.join(home.path, "share"),
+      XDG_CONFIG_HOME: path.join(home.path, "config"),
+    };
+    for (const args of [
+      ["cat", "big", "/big"],
+      ["export", "big", "-o", "-"],
+    ]) {
+      const { stdout, stderr } = await promisify(execFile)(
+        "bash",
+        ["-c", script, process.execPath, bin, ...args],
+        { env },
+      );
+      expect([stdout.length, stderr]).toEqual([5, ""]);
+    }
+  });
+});

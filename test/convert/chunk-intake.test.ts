@@ -1,0 +1,108 @@
+import { describe, expect, test } from "vitest";
+
+import { CHUNK_BYTES, chunkNameOf, plainDigestOf } from "../../src/chunk/chunk.ts";
+import { ChunkIntake, type StoredNames } from "../../src/convert/chunk-intake.ts";
+import { ChunkLedger, type ChunkSealer, type StoredChunk } from "../../src/convert/chunk-sealer.ts";
+
+/** A sealer whose chunks are done when the test says so. */
+class HandSealer implements ChunkSealer {
+  readonly depth = 2;
+  readonly waiting: {
+    plain: Uint8Array;
+    resolve: (chunk: StoredChunk) => void;
+    reject: (error: Error) => void;
+  }[] = [];
+
+  seal(plain: Uint8Array): Promise<StoredChunk> {
+    return new Promise((resolve, reject) => this.waiting.push({ plain, resolve, reject }));
+  }
+
+  close(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  finishNext(outcome: "stored" | "present" = "stored"): void {
+    const { plain, resolve } = this.waiting.shift()!;
+    resolve({
+      plainDigest: plainDigestOf(plain),
+      key: new Uint8Array(32),
+      name: chunkNameOf(plain),
+      outcome,
+    });
+  }
+}
+
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+const chunk = (value: number): Uint8Array => new Uint8Array(CHUNK_BYTES).fill(value);
+
+function make(): { sealer: HandSealer; names: StoredNames; intake: ChunkIntake; ledger: ChunkLedger } {
+  const sealer = new HandSealer();
+  const names: StoredNames = { all: new Set(), stored: new Set() };
+  return { sealer, names, intake: new ChunkIntake(sealer, names), ledger: new ChunkLedger() };
+}
+
+/** True where the promise is settled after the microtasks that wait. */
+async function isSettled(promise: Promise<void>): Promise<boolean> {
+  let settled = false;
+  const mark = (): void => {
+    settled = true;
+  };
+  promise.then(mark, mark);
+  await turn();
+  return settled;
+}
+
+describe("ChunkIntake", () => {
+  test("holds back who gives more than the sealer's depth, until one is done", async () => {
+    const { sealer, intake, ledger } = make();
+    intake.add(ledger, 0, chunk(1));
+    await intake.relieve();
+    intake.add(ledger, 1, chunk(2));
+    const relieved = intake.relieve();
+    expect(await isSettled(relieved)).toBe(false);
+    sealer.finishNext();
+    expect(await isSettled(relieved)).toBe(true);
+    const finished = intake.finish();
+    expect(await isSettled(finished)).toBe(false);
+    sealer.finishNext();
+    await finished;
+    expect([ledger.get(0)?.name, ledger.get(1)?.name]).toEqual([
+      chunkNameOf(chunk(1)),
+      chunkNameOf(chunk(2)),
+    ]);
+  });
+
+  test("never seals a zero chunk, and takes back what the ledger said of it", async () => {
+    const { sealer, intake, ledger } = make();
+    intake.add(ledger, 3, chunk(1));
+    sealer.finishNext();
+    await intake.finish();
+    expect(ledger.get(3)).toBeDefined();
+    intake.add(ledger, 3, chunk(0));
+    expect(sealer.waiting).toHaveLength(0);
+    expect(ledger.get(3)).toBeUndefined();
+  });
+
+  test("tells what was stored from what was there", async () => {
+    const { sealer, names, intake, ledger } = make();
+    intake.add(ledger, 0, chunk(1));
+    intake.add(ledger, 1, chunk(2));
+    sealer.finishNext("stored");
+    sealer.finishNext("present");
+    await intake.finish();
+    expect([...names.stored]).toEqual([chunkNameOf(chunk(1))]);
+    expect([...names.all]).toEqual([chunkNameOf(chunk(1)), chunkNameOf(chunk(2))]);
+  });
+
+  test("throws the first failure from then on, and leaves no rejection unheard", async () => {
+    const { sealer, intake, ledger } = make();
+    intake.add(ledger, 0, chunk(1));
+    intake.add(ledger, 1, chunk(2));
+    sealer.waiting[1]!.reject(new Error("second chunk"));
+    await turn();
+    sealer.waiting[0]!.reject(new Error("first chunk"));
+    await expect(intake.relieve()).rejects.toThrow("second chunk");
+    await expect(intake.finish()).rejects.toThrow("second chunk");
+    await expect(intake.relieve()).rejects.toThrow("second chunk");
+  });
+});

@@ -1,0 +1,152 @@
+import { readdirSync } from "node:fs";
+import path from "node:path";
+
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+
+import { showSizeRequest, type Progress } from "../../src/convert/convert-image.ts";
+import { InlineSealer } from "../../src/convert/inline-sealer.ts";
+import { CHUNK_BYTES } from "../../src/chunk/chunk.ts";
+import { DirectoryStore } from "../../src/store/directory-store.ts";
+import { tarBuilder } from "../support/tar-builder.ts";
+import { ConvertPlace, KEYRING, SALT } from "./_memory.ts";
+
+const SECRET = "what an upper layer hides is not in the disk image";
+const base = tarBuilder().dir("d").file("d/a", "1".repeat(600_000)).file("secret", SECRET.repeat(20)).end();
+const upper = tarBuilder().file(".wh.secret").file("d/b", "2").end();
+const LAYERS = [{ tar: base }, { tar: upper }];
+
+describe("convertImage", () => {
+  let place: ConvertPlace;
+  beforeAll(() => {
+    place = new ConvertPlace();
+  });
+  afterAll(() => {
+    place.remove();
+  });
+
+  const chunkFiles = (): string[] =>
+    readdirSync(place.storePath, { recursive: true, encoding: "utf8" }).filter((name) =>
+      /chunks\/..\/./.test(name),
+    );
+
+  test("stores every chunk once, and a second run stores nothing", async () => {
+    const first = await place.convert(LAYERS);
+    const { chunks } = first.result;
+    expect(chunks.zero + chunks.unique).toBeLessThanOrEqual(first.result.diskChunkCount);
+    expect(chunks.reused).toBe(0);
+    expect(chunks.new).toBe(chunks.unique);
+    expect(chunkFiles()).toHaveLength(chunks.new + chunks.superseded);
+    expect(first.result.storedBytes).toBe(chunkFiles().length * CHUNK_BYTES);
+    const second = await place.convert(LAYERS);
+    expect(second.result).toEqual({
+      ...first.result,
+      chunks: { ...chunks, new: 0, reused: chunks.unique, superseded: 0 },
+      storedBytes: 0,
+    });
+    expect(Buffer.compare(second.disk, first.disk)).toBe(0);
+  });
+
+  test("the disk image has what is visible, and nothing of what is hidden", async () => {
+    const { disk } = await place.convert(LAYERS);
+    expect(Buffer.from(disk).includes("1".repeat(4096))).toBe(true);
+    expect(Buffer.from(disk).includes(SECRET)).toBe(false);
+    expect(Buffer.from((await place.convert(LAYERS.slice(0, 1))).disk).includes(SECRET)).toBe(true);
+  });
+
+  test("a layer that stands twice is converted once and gives two segments", async () => {
+    const { disk, result } = await place.convert([LAYERS[0]!, LAYERS[1]!, LAYERS[0]!]);
+    // The third layer brings back what the second hid.
+    expect(Buffer.from(disk).includes(SECRET)).toBe(true);
+    expect(result.chunks.unique).toBeGreaterThan(0);
+  });
+
+  test("an image without content is a file system too", async () => {
+    const { result } = await place.convert([{ tar: tarBuilder().end() }]);
+    expect(result.chunks.unique).toBeGreaterThan(0);
+    expect(result.clampedTimeCount).toBe(0);
+  });
+
+  test("times that ext4 cannot hold are counted", async () => {
+    const tar = tarBuilder()
+      .pax([["mtime", "99999999999"]])
+      .file("a")
+      .pax([["mtime", "-9999999999"]])
+      .dir("d")
+      .file("b")
+      .end();
+    expect((await place.convert([{ tar }])).result.clampedTimeCount).toBe(2);
+  });
+
+  test("tells where it is, in order", async () => {
+    const stages: Progress["stage"][] = [];
+    await place.convert(LAYERS, {
+      onProgress: ({ stage }) => {
+        if (stages.at(-1) !== stage) stages.push(stage);
+      },
+    });
+    expect(stages).toEqual(["layer", "flatten", "hide", "metadata", "durable", "manifest"]);
+  });
+
+  test.each<Progress["stage"]>(["layer", "flatten", "hide", "metadata", "durable"])(
+    "cancelled during %s it gives the image no name",
+    async (stage) => {
+      const abort = new AbortController();
+      const stopped = place.convert(LAYERS, {
+        imageName: `stopped-${stage}`,
+        signal: abort.signal,
+        onProgress: (progress) => {
+          if (progress.stage === stage) abort.abort();
+        },
+      });
+      // Only the digest, lest a failure prints the whole disk.
+      await expect(stopped.then(({ result }) => result.diskDigest)).rejects.toMatchObject({
+        code: "CANCELLED",
+      });
+      const store = await DirectoryStore.open(place.storePath, { create: false });
+      await expect(store.getRef(KEYRING.customerId, `stopped-${stage}`)).rejects.toMatchObject({
+        code: "IMAGE_NOT_FOUND",
+      });
+      await store.close();
+    },
+  );
+
+  test("nothing refers to a chunk before all are durable", async () => {
+    const store = await DirectoryStore.open(path.join(place.storePath, "..", "ordered"), { create: true });
+    const calls: string[] = [];
+    const watched = new Proxy(store, {
+      get(target, name) {
+        const member: unknown = Reflect.get(target, name, target);
+        if (typeof member !== "function") return member;
+        return (...args: unknown[]): unknown => {
+          calls.push(String(name));
+          return Reflect.apply(member, target, args) as unknown;
+        };
+      },
+    });
+    const converted = place.convert(LAYERS, { store: watched, sealer: new InlineSealer(watched, SALT) });
+    // Reading back what was converted looks into the other store, which may not have it.
+    await converted.catch(() => undefined);
+    await store.close();
+    expect(calls.filter((name, i) => name !== calls[i - 1] && /^(put|barrier)/.test(name)).slice(-4)).toEqual(
+      [...["putChunk", "barrier", "putManifest", "putRef"]],
+    );
+  });
+
+  test("what a layer refuses leaves no manifest", async () => {
+    const bad = { tar: tarBuilder().file("a").file("a/b").end() };
+    await expect(place.convert([bad], { imageName: "bad" })).rejects.toMatchObject({ code: "TREE_INVALID" });
+    await expect(
+      place.convert(LAYERS, { sizeRequest: { kind: "total", sizeBytes: 1024 } }),
+    ).rejects.toMatchObject({
+      code: "DISK_TOO_SMALL",
+    });
+  });
+});
+
+test.each([
+  [{ kind: "auto" } as const, "auto"],
+  [{ kind: "total", sizeBytes: 1024 } as const, "1024"],
+  [{ kind: "free", sizeBytes: 1024 } as const, "+1024"],
+])("a size request %j is kept as %s", (request, text) => {
+  expect(showSizeRequest(request)).toBe(text);
+});

@@ -1,0 +1,95 @@
+/** Threads run what is built: the program of a thread is found beside the module that starts it. */
+import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import path from "node:path";
+
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+
+import { CHUNK_BYTES } from "../../src/chunk/chunk.ts";
+import type * as Sealers from "../../src/convert/worker-sealer.ts";
+import { sealChunk } from "../../src/crypto/chunk-seal.ts";
+import { DirectoryStore } from "../../src/store/directory-store.ts";
+import { temporaryDirectory } from "../support/oci-layout.ts";
+import { SALT } from "./_memory.ts";
+
+const BUILT = path.resolve(import.meta.dirname, "../../dist/convert/worker-sealer.js");
+const plain = (seed: number): Uint8Array => new Uint8Array(CHUNK_BYTES).fill(seed);
+
+describe.skipIf(!existsSync(BUILT))("WorkerSealer (needs npm run build)", () => {
+  let folder = temporaryDirectory();
+  let store: DirectoryStore;
+  const sealers: Sealers.WorkerSealer[] = [];
+
+  beforeEach(async () => {
+    folder = temporaryDirectory();
+    store = await DirectoryStore.open(path.join(folder.path, "store"), { create: true });
+  });
+
+  afterEach(async () => {
+    await Promise.all(sealers.splice(0).map((sealer) => sealer.close()));
+    await store.close();
+    folder.remove();
+  });
+
+  async function make(threads: number): Promise<Sealers.WorkerSealer> {
+    const { WorkerSealer } = (await import(BUILT)) as typeof Sealers;
+    const sealer = new WorkerSealer(threads, SALT, store.chunkWriterPlace());
+    sealers.push(sealer);
+    return sealer;
+  }
+
+  test("gives what sealing in this thread gives, each caller its own, from any number of threads", async () => {
+    for (const threads of [1, 3]) {
+      const sealer = await make(threads);
+      expect(sealer.depth).toBe(4 * threads);
+      const seeds = Array.from({ length: 20 }, (_, i) => i + 1);
+      const found = await Promise.all(seeds.map((seed) => sealer.seal(plain(seed))));
+      for (const [i, seed] of seeds.entries()) {
+        const { sealed, ...expected } = sealChunk(plain(seed), SALT);
+        const { outcome, ...chunk } = found[i]!;
+        expect(chunk).toMatchObject(expected);
+        expect(outcome).toBe(threads === 1 ? "stored" : "present");
+        expect(Buffer.compare(await store.getChunk(chunk.name), sealed)).toBe(0);
+      }
+    }
+  });
+
+  test("takes the memory that it is given", async () => {
+    const sealer = await make(1);
+    const given = plain(1);
+    const sealed = sealer.seal(given);
+    expect(given.length).toBe(0);
+    await sealed;
+  });
+
+  test("gives the store's errors with their code, and goes on", async () => {
+    const sealer = await make(1);
+    const { name } = sealChunk(plain(1), SALT);
+    const place = path.join(store.chunkWriterPlace().chunksDirectory, name.slice(0, 2));
+    mkdirSync(path.dirname(place), { recursive: true });
+    rmSync(place, { recursive: true, force: true });
+    writeFileSync(place, "in the way");
+    await expect(sealer.seal(plain(1))).rejects.toMatchObject({
+      name: "LambdaImgError",
+      code: expect.stringMatching(/^STORE_/) as string,
+    });
+    expect(await sealer.seal(plain(2))).toMatchObject({ outcome: "stored" });
+  });
+
+  test("a chunk of a wrong size is a bug, which ends the thread and fails who waits", async () => {
+    const sealer = await make(1);
+    const calls = [sealer.seal(new Uint8Array(5)), sealer.seal(plain(1))];
+    const outcomes = await Promise.allSettled(calls);
+    expect(outcomes.map(({ status }) => status)).toEqual(["rejected", "rejected"]);
+    await expect(sealer.seal(plain(2))).rejects.toThrow();
+  });
+
+  test("closing fails the calls under way, and can be done again", async () => {
+    const sealer = await make(2);
+    const calls = [1, 2, 3, 4].map((seed) => sealer.seal(plain(seed)));
+    const outcomes = Promise.allSettled(calls);
+    await sealer.close();
+    await sealer.close();
+    // Whatever was done by then is done: nobody waits for ever.
+    expect(await outcomes).toHaveLength(4);
+  });
+});

@@ -1,0 +1,271 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+
+import { asByteString } from "../../src/base/bytes.ts";
+import { FILE_BYTES_MAX } from "../../src/base/limit.ts";
+import { CHUNK_BYTES } from "../../src/chunk/chunk.ts";
+import { isCutBefore } from "../../src/segment/cut.ts";
+import { SegmentBuilder } from "../../src/segment/segment-builder.ts";
+import type { SparseRegion, TarEntry } from "../../src/tar/entry.ts";
+import { bodyBytes, makeSegment } from "../support/layer-tree.ts";
+import { tarBuilder, type SparseForm } from "../support/tar-builder.ts";
+
+const BLOCK = 4096;
+
+/** A path before which a file of that many blocks is, or is not, preceded by a cut. */
+function pathFor(blockCount: number, isCut: boolean): string {
+  for (let i = 0; ; i++) if (isCutBefore(asByteString(`p${i}`), blockCount) === isCut) return `p${i}`;
+}
+
+interface NaiveFile {
+  readonly path: string;
+  readonly sizeBytes: number;
+  readonly regions: readonly SparseRegion[];
+  readonly body: Uint8Array;
+}
+
+/** The segment once more, as a list of blocks: the set of blocks that regions touch, placed one after another. */
+function naiveSegment(files: readonly NaiveFile[]): { bytes: Uint8Array; places: number[][][] } {
+  const blocks: Uint8Array[] = [];
+  const places = files.map(({ path, sizeBytes, regions, body }) => {
+    const whole = new Uint8Array(sizeBytes + BLOCK);
+    const touched = new Set<number>();
+    let taken = 0;
+    for (const { offsetBytes, sizeBytes: count } of regions) {
+      whole.set(body.subarray(taken, taken + count), offsetBytes);
+      taken += count;
+      for (let at = offsetBytes; at < offsetBytes + count; at++) touched.add(Math.floor(at / BLOCK));
+    }
+    if (touched.size > 0 && isCutBefore(asByteString(path), touched.size)) {
+      while (blocks.length % 128 !== 0) blocks.push(new Uint8Array(BLOCK));
+    }
+    return [...touched].map((fileBlock) => {
+      blocks.push(whole.slice(fileBlock * BLOCK, (fileBlock + 1) * BLOCK));
+      return [fileBlock, blocks.length - 1];
+    });
+  });
+  while (blocks.length % 128 !== 0) blocks.push(new Uint8Array(BLOCK));
+  return { bytes: Buffer.concat(blocks), places };
+}
+
+function entry(fields: Partial<TarEntry>): TarEntry {
+  return {
+    path: asByteString("f"),
+    type: "file",
+    mode: 0,
+    uid: 0,
+    gid: 0,
+    mtime: { seconds: 0, nanoseconds: 0 },
+    sizeBytes: 0,
+    linkTarget: asByteString(""),
+    deviceMajor: 0,
+    deviceMinor: 0,
+    xattrs: undefined,
+    sparseRegions: undefined,
+    ...fields,
+  };
+}
+
+describe("SegmentBuilder", () => {
+  test("without bodies there are no chunks, and the entries are all there in order", () => {
+    const tar = tarBuilder()
+      .dir("d/")
+      .file("d/a")
+      .symlink("s", "t")
+      .hardlink("h", "d/a")
+      .fifo("p")
+      .device("c", "char", { devmajor: 1, devminor: 3 })
+      .end();
+    const { chunkCount, chunks, entries } = makeSegment(tar);
+    expect([chunkCount, chunks]).toEqual([0, []]);
+    expect(entries.map(({ path, type, body }) => [path, type, body])).toEqual([
+      ["d/", "dir", undefined],
+      ["d/a", "file", { sizeBytes: 0, runs: [] }],
+      ["s", "symlink", undefined],
+      ["h", "hardlink", undefined],
+      ["p", "fifo", undefined],
+      ["c", "char", undefined],
+    ]);
+    expect(entries.at(-1)).toMatchObject({ deviceMajor: 1, deviceMinor: 3 });
+    expect(entries[2]?.linkTarget).toBe("t");
+  });
+
+  test("each body starts on a block; what is between bodies is zero", () => {
+    const [one, two] = [pathFor(1, false), pathFor(2, false)];
+    const { chunks, entries } = makeSegment(
+      tarBuilder()
+        .file(one, "a")
+        .file(two, "b".repeat(BLOCK + 1))
+        .end(),
+    );
+    expect(entries.map(({ body }) => body?.runs)).toEqual([
+      [{ fileBlock: 0, segmentBlock: 0, blockCount: 1 }],
+      [{ fileBlock: 0, segmentBlock: 1, blockCount: 2 }],
+    ]);
+    expect(chunks).toHaveLength(1);
+    const expected = new Uint8Array(CHUNK_BYTES);
+    expected[0] = 97;
+    expected.fill(98, BLOCK, 2 * BLOCK + 1);
+    expect(Buffer.compare(chunks[0]!, expected)).toBe(0);
+  });
+
+  test("a cut skips to the next chunk, and costs nothing where one begins", () => {
+    const [cut, plain] = [pathFor(1, true), pathFor(1, false)];
+    const runs = (...paths: string[]): (number | undefined)[] => {
+      const tar = tarBuilder();
+      for (const path of paths) tar.file(path, "x");
+      return makeSegment(tar.end()).entries.map(({ body }) => body?.runs[0]?.segmentBlock);
+    };
+    expect(runs(cut, cut)).toEqual([0, 128]);
+    expect(runs(plain, cut, plain)).toEqual([0, 128, 129]);
+    expect(runs(plain, plain)).toEqual([0, 1]);
+  });
+
+  test("an empty file never makes a cut", () => {
+    const tar = tarBuilder().file(pathFor(1, false), "x");
+    for (let i = 0; i < 3000; i++) tar.file(`e${i}`);
+    expect(makeSegment(tar.end()).chunkCount).toBe(1);
+  });
+
+  test("regions that share a block, or lie side by side, become one run", () => {
+    const builder = new SegmentBuilder(() => undefined);
+    const regions = [
+      { offsetBytes: 10, sizeBytes: 20 },
+      { offsetBytes: 100, sizeBytes: 4000 },
+      { offsetBytes: 2 * BLOCK, sizeBytes: 1 },
+      { offsetBytes: 9 * BLOCK - 1, sizeBytes: 2 },
+    ];
+    builder.entry(
+      entry({ path: asByteString(pathFor(5, false)), sizeBytes: 100 * BLOCK, sparseRegions: regions }),
+    );
+    for (const { sizeBytes } of regions) builder.body(new Uint8Array(sizeBytes).fill(7));
+    builder.entryEnd();
+    expect(builder.finish().entries[0]?.body).toEqual({
+      sizeBytes: 100 * BLOCK,
+      runs: [
+        { fileBlock: 0, segmentBlock: 0, blockCount: 3 },
+        { fileBlock: 8, segmentBlock: 3, blockCount: 2 },
+      ],
+    });
+  });
+
+  test.each<SparseForm>(["gnu", "pax-0.0", "pax-0.1", "pax-1.0"])("a sparse file in the form %s", (form) => {
+    const parts = [
+      { offset: 5000, bytes: "a".repeat(512) },
+      { offset: 3 * CHUNK_BYTES + 1, bytes: "b".repeat(1024) },
+    ];
+    const tar = tarBuilder()
+      .sparse(form, { path: "sparse", realSize: 4 * CHUNK_BYTES, parts })
+      .end();
+    const { chunks, entries } = makeSegment(tar);
+    const expected = new Uint8Array(4 * CHUNK_BYTES);
+    expected.fill(97, 5000, 5512);
+    expected.fill(98, 3 * CHUNK_BYTES + 1, 3 * CHUNK_BYTES + 1025);
+    expect(chunks).toHaveLength(1);
+    expect(Buffer.compare(bodyBytes(entries[0]!.body!, chunks), expected)).toBe(0);
+  });
+
+  test("how the tar is sliced does not matter", () => {
+    const tar = tarBuilder();
+    for (let i = 0; i < 12; i++) tar.file(`f${i}`, `${i}`.repeat(i * 977));
+    tar.sparse("pax-1.0", {
+      path: "s",
+      realSize: 1e6,
+      parts: [
+        { offset: 4095, bytes: "x".repeat(512) },
+        { offset: 70_000, bytes: "y" },
+      ],
+    });
+    const bytes = tar.file("last", "z".repeat(CHUNK_BYTES + 1)).end();
+    const whole = makeSegment(bytes);
+    for (const pieceBytes of [1, 511, 512, 65_537]) {
+      const { chunks, ...segment } = makeSegment(bytes, pieceBytes);
+      expect(segment.entries).toEqual(whole.entries);
+      expect(segment.chunkCount).toBe(whole.chunkCount);
+      expect(chunks.every((chunk, i) => Buffer.compare(chunk, whole.chunks[i]!) === 0)).toBe(true);
+    }
+  });
+
+  test("the pieces that come are not kept", () => {
+    const given: Uint8Array[] = [];
+    const builder = new SegmentBuilder((_, plain) => given.push(plain));
+    builder.entry(entry({ sizeBytes: 3 }));
+    const piece = Uint8Array.of(1, 2, 3);
+    builder.body(piece);
+    piece.fill(9);
+    builder.entryEnd();
+    builder.finish();
+    expect(given[0]?.subarray(0, 4)).toEqual(Uint8Array.of(1, 2, 3, 0));
+  });
+
+  test("agrees with a naive model on random files and regions", () => {
+    const region = fc.tuple(fc.integer({ min: 0, max: 30_000 }), fc.integer({ min: 1, max: 20_000 }));
+    const file = fc.tuple(
+      fc.integer({ min: 0, max: 200 }),
+      fc.array(region, { maxLength: 6 }),
+      fc.integer({ min: 0, max: 9000 }),
+    );
+    fc.assert(
+      fc.property(
+        fc.array(file, { maxLength: 30 }),
+        fc.integer({ min: 1, max: 5000 }),
+        (drawn, pieceBytes) => {
+          const files = drawn.map(([number, gaps, tail], index): NaiveFile => {
+            let at = 0;
+            const regions = gaps.map(([gap, sizeBytes]) => {
+              const offsetBytes = at + gap;
+              at = offsetBytes + sizeBytes;
+              return { offsetBytes, sizeBytes };
+            });
+            const stored = regions.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+            const body = Uint8Array.from({ length: stored }, (_, i) => (i * 31 + index) % 251);
+            return { path: `f${number}`, sizeBytes: at + tail, regions, body };
+          });
+          const chunks: Uint8Array[] = [];
+          const builder = new SegmentBuilder((_, plain) => chunks.push(plain));
+          for (const { path, sizeBytes, regions, body } of files) {
+            builder.entry(entry({ path: asByteString(path), sizeBytes, sparseRegions: regions }));
+            for (let at = 0; at < body.length; at += pieceBytes)
+              builder.body(body.subarray(at, at + pieceBytes));
+            builder.entryEnd();
+          }
+          const { entries, chunkCount } = builder.finish();
+          const naive = naiveSegment(files);
+          expect(chunkCount).toBe(chunks.length);
+          expect(Buffer.compare(Buffer.concat(chunks), naive.bytes)).toBe(0);
+          const places = entries.map(({ body }) =>
+            body!.runs.flatMap((run) =>
+              Array.from({ length: run.blockCount }, (_, i) => [run.fileBlock + i, run.segmentBlock + i]),
+            ),
+          );
+          expect(places).toEqual(naive.places);
+        },
+      ),
+      { numRuns: 60, seed: 7 },
+    );
+  });
+
+  test("a file of the largest size is taken, one byte more is refused", () => {
+    const take = (sizeBytes: number) => () => {
+      new SegmentBuilder(() => undefined).entry(entry({ sizeBytes, sparseRegions: [] }));
+    };
+    expect(take(FILE_BYTES_MAX)).not.toThrow();
+    expect(take(FILE_BYTES_MAX + 1)).toThrow(
+      expect.objectContaining({
+        code: "FILE_TOO_LARGE",
+        details: { limitBytes: FILE_BYTES_MAX, foundBytes: FILE_BYTES_MAX + 1 },
+      }),
+    );
+  });
+
+  test("bytes that no entry has are a bug of the parser's", () => {
+    const builder = new SegmentBuilder(() => undefined);
+    expect(() => {
+      builder.body(new Uint8Array(1));
+    }).toThrow("bytes came for an entry that has none");
+    builder.entry(entry({ sizeBytes: 1 }));
+    expect(() => {
+      builder.body(new Uint8Array(2));
+    }).toThrow("more bytes came");
+  });
+});

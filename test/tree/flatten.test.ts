@@ -1,0 +1,243 @@
+import { describe, expect, test } from "vitest";
+
+import { asByteString } from "../../src/base/bytes.ts";
+import { isLambdaImgError } from "../../src/base/error.ts";
+import { Flattener } from "../../src/tree/flatten.ts";
+import type { LayerEntry } from "../../src/tree/layer-entry.ts";
+import type { Inode } from "../../src/tree/tree.ts";
+import { STACK_CASES } from "../fidelity/cases.ts";
+import { compareTrees } from "../support/judged-tree.ts";
+import { entriesOf, expectedTree, type Row } from "../support/layer-rows.ts";
+import { flattenTars } from "../support/layer-tree.ts";
+import { modelTree, tarOfEntries } from "../support/model-layers.ts";
+
+const ATTRIBUTES: ReadonlySet<string> = new Set(["mode", "owner", "mtime", "xattrs"]);
+
+describe("layers become a tree:", () => {
+  test.each(STACK_CASES.map((stack) => [stack.name, stack] as const))("%s", (_name, { layers, tree }) => {
+    const entries = layers.map(entriesOf);
+    const found = flattenTars(entries.map(tarOfEntries));
+    const byHand = expectedTree(tree).map((entry) => ({ ...NO_ATTRIBUTES, ...entry }));
+    expect(compareTrees(byHand, found, { overlook: (aspect) => ATTRIBUTES.has(aspect) })).toEqual([]);
+    // The second implementation has the attributes too.
+    expect(compareTrees(modelTree(entries), found, { isImpliedStrict: true })).toEqual([]);
+  });
+});
+
+const NO_ATTRIBUTES = { mode: 0, uid: 0, gid: 0, mtime: [0, 0], xattrs: {} } as const;
+
+/** An entry that is an empty file where nothing else is said. */
+function entry(path: string, fields: Partial<LayerEntry> = {}): LayerEntry {
+  return {
+    path: asByteString(path),
+    type: "file",
+    mode: 0o644,
+    uid: 0,
+    gid: 0,
+    mtime: { seconds: 1, nanoseconds: 2 },
+    body: undefined,
+    linkTarget: asByteString(""),
+    deviceMajor: 0,
+    deviceMinor: 0,
+    xattrs: undefined,
+    ...fields,
+  };
+}
+
+const link = (path: string, target: string): LayerEntry =>
+  entry(path, { type: "hardlink", linkTarget: asByteString(target) });
+const symlink = (path: string, target: string): LayerEntry =>
+  entry(path, { type: "symlink", linkTarget: asByteString(target) });
+const directory = (path: string, fields: Partial<LayerEntry> = {}): LayerEntry =>
+  entry(path, { type: "dir", ...fields });
+
+function flatten(...layers: readonly (readonly LayerEntry[])[]): Inode {
+  const flattener = new Flattener();
+  for (const layer of layers) flattener.applyLayer(layer);
+  return flattener.finish().rootDirectory;
+}
+
+function at(root: Inode, path: string): Inode {
+  let here: Inode | undefined = root;
+  for (const name of path.split("/")) here = here?.children?.get(asByteString(name));
+  if (here === undefined) throw new Error(`nothing at ${path}`);
+  return here;
+}
+
+function codeOf(...layers: readonly (readonly LayerEntry[])[]): string {
+  try {
+    flatten(...layers);
+    return "none";
+  } catch (error) {
+    if (isLambdaImgError(error)) return error.code;
+    throw error;
+  }
+}
+
+const loop = (levels: number): LayerEntry[] => [
+  directory("end"),
+  symlink("l1", "end"),
+  ...Array.from({ length: levels - 1 }, (_, i) => symlink(`l${i + 2}`, `l${i + 1}`)),
+];
+
+describe("refused:", () => {
+  test.each<[string, string, LayerEntry[][]]>([
+    ["a file in place of the root directory", "TREE_INVALID", [[entry("./")]]],
+    ["a symlink in place of the root directory", "TREE_INVALID", [[symlink("/", "a")]]],
+    ["a hard link to nothing", "TREE_INVALID", [[link("a", "b")]]],
+    [
+      "a hard link to what a whiteout of the same layer hides",
+      "TREE_INVALID",
+      [[entry("b")], [link("a", "b"), entry(".wh.b")]],
+    ],
+    ["a hard link to what comes later", "TREE_INVALID", [[link("a", "b"), entry("b")]]],
+    ["a hard link to a directory", "TREE_INVALID", [[directory("d"), link("a", "d")]]],
+    ["a hard link to the root directory", "TREE_INVALID", [[link("a", "/")]]],
+    ["a hard link to itself", "TREE_INVALID", [[entry("a"), link("a", "./a")]]],
+    [
+      "a hard link to itself through a symlink",
+      "TREE_INVALID",
+      [[entry("d/a"), symlink("s", "d"), link("d/a", "s/a")]],
+    ],
+    ["a hard link that leads out", "TAR_PATH_UNSAFE", [[link("a", "../etc/passwd")]]],
+    ["an entry that leads out", "TAR_PATH_UNSAFE", [[entry("../a")]]],
+    ["a whiteout that leads out", "TAR_PATH_UNSAFE", [[entry("../.wh.a")]]],
+    ["an entry below a file", "TREE_INVALID", [[entry("a")], [entry("a/b")]]],
+    ["an entry below a symlink to a file", "TREE_INVALID", [[entry("a"), symlink("s", "a"), entry("s/b")]]],
+    ["an entry below a fifo", "TREE_INVALID", [[entry("a", { type: "fifo" }), directory("a/b/c")]]],
+    ["a symlink to itself as a directory", "TREE_INVALID", [[symlink("a", "a"), entry("a/b")]]],
+    ["two symlinks in a circle", "TREE_INVALID", [[symlink("a", "b"), symlink("b", "/a"), entry("a/c")]]],
+    ["a whiteout below a circle of symlinks", "TREE_INVALID", [[symlink("a", "a")], [entry("a/.wh.b")]]],
+    ["41 symlinks", "TREE_INVALID", [[...loop(41), entry("l41/a")]]],
+    ["a bare whiteout prefix", "WHITEOUT_INVALID", [[entry(".wh.")]]],
+    ["a whiteout of .", "WHITEOUT_INVALID", [[entry("d/x")], [entry("d/.wh..")]]],
+    ["a whiteout of ..", "WHITEOUT_INVALID", [[entry("d/x")], [entry("d/.wh...")]]],
+    ["a name of 256 bytes", "PATH_TOO_LONG", [[entry("n".repeat(256))]]],
+    [
+      "a name of 256 bytes that a symlink asks for",
+      "PATH_TOO_LONG",
+      [[symlink("a", "n".repeat(256)), entry("a/b")]],
+    ],
+    ["a symlink without a target", "TREE_INVALID", [[symlink("a", "")]]],
+    ["a symlink target of 4096 bytes", "PATH_TOO_LONG", [[symlink("a", "t".repeat(4096))]]],
+    ["a major number of 4096", "TREE_INVALID", [[entry("a", { type: "char", deviceMajor: 4096 })]]],
+    ["a minor number of 2^20", "TREE_INVALID", [[entry("a", { type: "block", deviceMinor: 2 ** 20 })]]],
+  ])("%s (%s)", (_name, code, layers) => {
+    expect(codeOf(...layers)).toBe(code);
+  });
+
+  test.each<[string, LayerEntry[][]]>([
+    ["40 symlinks", [[...loop(40), entry("l40/a")]]],
+    ["a name of 255 bytes", [[entry("n".repeat(255))]]],
+    ["a symlink target of 4095 bytes", [[symlink("a", "t".repeat(4095))]]],
+    [
+      "the highest device number",
+      [[entry("a", { type: "block", deviceMajor: 4095, deviceMinor: 2 ** 20 - 1 })]],
+    ],
+    ["a bare whiteout prefix below a name of AUFS", [[entry(".wh..wh.plnk/.wh.")]]],
+    ["a whiteout in a lower file's place for a directory", [[entry("a")], [entry("a/.wh.b")]]],
+  ])("but not %s", (_name, layers) => {
+    expect(codeOf(...layers)).toBe("none");
+  });
+
+  test("with a message that names the path and is safe to print", () => {
+    expect(() => flatten([link("d/\x1b\xff", "gone")])).toThrow(
+      "d/\\x1b\\xff: hard link to a path that does not exist: gone",
+    );
+  });
+});
+
+describe("attributes", () => {
+  const odd = { mode: 0o4711, uid: 7, gid: 4_294_967_294, mtime: { seconds: -5, nanoseconds: 999_999_999 } };
+  const xattrs = new Map([[asByteString("user.a"), Uint8Array.of(0, 255)]]);
+
+  test("come from the last entry of a directory, all of them", () => {
+    const root = flatten([directory("d", { xattrs }), entry("d/a")], [directory("d/", odd)]);
+    expect(at(root, "d")).toMatchObject({ ...odd, xattrs: undefined, layerIndex: 0, isImplied: false });
+    expect(at(root, "d/a").nameCount).toBe(1);
+  });
+
+  test("of the root directory too", () => {
+    expect(flatten([directory("./", { ...odd, xattrs })])).toMatchObject({
+      ...odd,
+      xattrs,
+      isImplied: false,
+    });
+    expect(flatten([])).toMatchObject({ mode: 0o755, uid: 0, gid: 0, mtime: { seconds: 0, nanoseconds: 0 } });
+  });
+
+  test("of an implied directory are fixed, and give way to an entry", () => {
+    const root = flatten([entry("d/e/a")], [directory("d/e", odd)]);
+    expect(at(root, "d")).toMatchObject({ mode: 0o755, uid: 0, gid: 0, isImplied: true });
+    expect(at(root, "d").mtime).toEqual({ seconds: 0, nanoseconds: 0 });
+    expect(at(root, "d/e")).toMatchObject({ ...odd, isImplied: false });
+  });
+
+  test("of a hard link's entry do not count", () => {
+    const root = flatten([entry("a", { ...odd, xattrs }), { ...link("b", "a"), mode: 0, uid: 1 }]);
+    expect(at(root, "b")).toBe(at(root, "a"));
+    expect(at(root, "b")).toMatchObject({ ...odd, xattrs, nameCount: 2 });
+  });
+
+  test("of a symlink: its mode is 0777", () => {
+    expect(at(flatten([{ ...symlink("a", "b"), mode: 0o600 }]), "a").mode).toBe(0o777);
+  });
+});
+
+describe("inode slots", () => {
+  const lower = [directory("d"), entry("d/a"), entry("b"), entry("b"), link("c", "b"), entry("e/f")];
+  const upper = [entry(".wh.d"), entry("g"), directory("e"), entry("x/y"), entry("x/z")];
+  const slotsOf = (root: Inode, paths: readonly string[]): number[] =>
+    paths.map((path) => at(root, path).slot);
+
+  test("are below the layer's count, and no two inodes of a class share one", () => {
+    const flattener = new Flattener();
+    flattener.applyLayer(lower);
+    flattener.applyLayer(upper);
+    const { rootDirectory: root, slots } = flattener.finish();
+    const inodes = new Set(["b", "c", "e", "e/f", "g", "x", "x/y", "x/z"].map((path) => at(root, path)));
+    const used = new Set<string>();
+    for (const { type, layerIndex, slot } of inodes) {
+      const { files, directories } = slots[layerIndex]!;
+      expect(slot).toBeGreaterThanOrEqual(0);
+      expect(slot).toBeLessThan(type === "dir" ? directories : files);
+      used.add(`${layerIndex} ${type} ${slot}`);
+    }
+    expect(used.size).toBe(7);
+    expect(root.slot).toBe(-1);
+    expect(at(root, "e").layerIndex).toBe(0);
+  });
+
+  test("of files are the same whatever other layers do", () => {
+    const alone = slotsOf(flatten(upper), ["g", "x/y", "x/z"]);
+    expect(slotsOf(flatten(lower, upper), ["g", "x/y", "x/z"])).toEqual(alone);
+    expect(slotsOf(flatten([directory("x"), entry("g")], upper, lower), ["g", "x/y", "x/z"])).toEqual(alone);
+  });
+});
+
+test("name counts are right after every way to lose a name", () => {
+  const base = [entry("a"), link("b", "a"), link("d/c", "a"), link("d/e/f", "a"), link("g", "a")];
+  const count = (...upper: LayerEntry[]): number => at(flatten(base, upper), "g").nameCount;
+  expect(count()).toBe(5);
+  expect(count(entry(".wh.a"))).toBe(4);
+  expect(count(entry("b"))).toBe(4);
+  expect(count(entry(".wh.d"))).toBe(3);
+  expect(count(entry("d"))).toBe(3);
+  expect(count(symlink("d", "b"))).toBe(3);
+  expect(count(entry("d/.wh..wh..opq"))).toBe(3);
+  expect(count(entry("x"), link("b", "x"))).toBe(4);
+  expect(count(link("b", "a"))).toBe(5);
+  expect(count(entry(".wh.a"), entry(".wh.b"), entry(".wh.d"))).toBe(1);
+});
+
+test("5000 levels of directories are made, linked to and taken away", () => {
+  const deep = Array.from({ length: 5000 }, (_, i) => `d${i % 10}`).join("/");
+  const root = flatten([entry("a"), link(`${deep}/a`, "a")]);
+  expect(at(root, `${deep}/a`).nameCount).toBe(2);
+  expect(at(flatten([entry("a"), link(`${deep}/a`, "a")], [entry(".wh.d0")]), "a").nameCount).toBe(1);
+});
+
+test("an entry far down that comes 2000 times costs no more each time", () => {
+  const rows: Row[] = Array.from({ length: 2000 }, (_, i) => ["f", `d/e/${i % 3}`, "x"]);
+  expect(flattenTars([tarOfEntries(entriesOf(rows, 0))])).toHaveLength(6);
+});
