@@ -83,20 +83,20 @@ export function sha256(bytes: Uint8Array): Uint8Array {
 /** A digest of bytes that come in pieces. */
 export class DigestBuilder {
   readonly #algorithm: "sha256" | "sha512";
-  readonly #hash: Hash;
+  readonly #hasher: Hash;
 
   constructor(algorithm: "sha256" | "sha512" = "sha256") {
     this.#algorithm = algorithm;
-    this.#hash = createHash(algorithm);
+    this.#hasher = createHash(algorithm);
   }
 
   /** Takes the next bytes; they are read before it returns. */
   update(bytes: Uint8Array): void {
-    this.#hash.update(bytes);
+    this.#hasher.update(bytes);
   }
 
   /** The digest of all that was taken; call it once. */
   finish(): Digest {
-    return `${this.#algorithm}:${this.#hash.digest("hex")}` as Digest;
+    return `${this.#algorithm}:${this.#hasher.digest("hex")}` as Digest;
   }
 }

@@ -52,9 +52,10 @@ export function assignSlots(
   const slots = new Int32Array(entries.length).fill(-1);
   let count = 0;
   for (const [parent, run] of runs) {
-    if (isCutBefore(parent, run.length)) count = alignUp(count, CUT_UNIT);
+    const room = coarse(run.length, runUnit);
+    if (isCutBefore(parent, room)) count = alignUp(count, CUT_UNIT);
     for (const [i, ordinal] of run.entries()) slots[ordinal] = count + i;
-    count += coarse(run.length, runUnit);
+    count += room;
   }
   return { slots, count };
 }
@@ -66,8 +67,8 @@ function parentPath(path: ByteString): ByteString {
   return asByteString(path.slice(0, path.lastIndexOf("/", end - 1) + 1));
 }
 
-/** As for segments: by the first 32 bits of the path's SHA-256, against the run's share of SLOTS_PER_CUT. */
-function isCutBefore(parent: ByteString, runLength: number): boolean {
+/** As for segments: by the first 32 bits of the path's SHA-256, against the room's share of SLOTS_PER_CUT. */
+function isCutBefore(parent: ByteString, room: number): boolean {
   const drawn = viewOf(sha256(fromByteString(parent))).getUint32(0, true);
-  return drawn * SLOTS_PER_CUT < runLength * 2 ** 32;
+  return drawn * SLOTS_PER_CUT < room * 2 ** 32;
 }
