@@ -8,14 +8,14 @@ import { INODE_BYTES } from "./constants.ts";
 /** Bytes of the inode beyond the first 128 that its fixed fields take: up to and including i_projid. */
 export const EXTRA_ISIZE = 32;
 /** Offset and size of the room for extended attributes within the inode. */
-export const INODE_XATTR_OFFSET: number = 128 + EXTRA_ISIZE;
+const INODE_XATTR_OFFSET = 128 + EXTRA_ISIZE;
 export const INODE_XATTR_BYTES: number = INODE_BYTES - INODE_XATTR_OFFSET;
 /** i_block: the extent root, the device number or a short symlink's target. */
 export const I_BLOCK_BYTES = 60;
 
 /** ext4 counts 34 bits of seconds from -2^31 ("Inode Timestamps"): 1901-12-13 to 2446-05-10. */
-export const SECONDS_MIN: number = -(2 ** 31);
-export const SECONDS_MAX: number = 2 ** 34 - 2 ** 31 - 1;
+const SECONDS_MIN = -(2 ** 31);
+const SECONDS_MAX = 2 ** 34 - 2 ** 31 - 1;
 
 /** The fields of an inode that vary; everything else is fixed by the profile. */
 export interface InodeFields {
