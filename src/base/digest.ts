@@ -2,7 +2,6 @@
 import { createHash, hash as hashAtOnce, type Hash } from "node:crypto";
 
 import { LambdaImgError } from "./error.ts";
-import { fromHex } from "./bytes.ts";
 
 declare const digest: unique symbol;
 declare const diffId: unique symbol;
@@ -63,11 +62,6 @@ export function digestAlgorithm(value: Digest): "sha256" | "sha512" {
 /** The hexadecimal digits after the colon. */
 export function digestHex(value: Digest): string {
   return value.slice(value.indexOf(":") + 1);
-}
-
-/** The digest's bytes, 32 for sha256. */
-export function digestBytes(value: Digest): Uint8Array {
-  return fromHex(digestHex(value));
 }
 
 /** The sha256 digest of the bytes, as OCI writes it. */

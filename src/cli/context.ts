@@ -28,7 +28,7 @@ export interface Context {
 }
 
 /** Environment variable with the customer key itself, 32 bytes in base64. */
-export const KEY_VARIABLE = "LAMBDA_IMG_KEY";
+const KEY_VARIABLE = "LAMBDA_IMG_KEY";
 
 /** Where the store is, unless an option says otherwise: XDG Base Directory Specification, data files. */
 export function defaultStorePath(): string {

@@ -19,7 +19,11 @@ export async function main(argv: readonly string[], version: string): Promise<nu
   process.stdout.on("error", (error: NodeJS.ErrnoException) => {
     // `lambda-img ls … | head`: nobody reads on, so there is nothing to say and nothing to finish.
     if (error.code === "EPIPE") process.exit(EXIT_PIPE);
-    throw error;
+    const failure = new LambdaImgError(
+      "OUTPUT_UNAVAILABLE",
+      `stdout: cannot write: ${error.code ?? error.message}`,
+    );
+    process.exit(new Output({ json: argv.includes("--json") }).fail(failure));
   });
   const onSignal = (): void => {
     run.abort.abort(new LambdaImgError("CANCELLED", "cancelled"));

@@ -21,7 +21,7 @@ import { readXattrs } from "./_read-xattr.ts";
 
 export type { Ext4DirectoryEntry } from "./_read-directory.ts";
 export type { Ext4Extent, ReadFileOptions } from "./_read-extent.ts";
-export type { Ext4FileType, Ext4Inode, Ext4Timestamp } from "./_read-inode.ts";
+export type { Ext4Inode } from "./_read-inode.ts";
 export type { FoundInode, WalkedPath } from "./_read-path.ts";
 export type { Ext4Superblock } from "./_read-superblock.ts";
 

@@ -27,11 +27,6 @@ export function splitPath(path: ByteString): ByteString[] {
   return names;
 }
 
-/** The path for people: `/a/b`. */
-export function showPath(names: readonly ByteString[]): string {
-  return `/${names.map((name) => showByteString(name)).join("/")}`;
-}
-
 /** The error for a name that no Linux file system can hold. */
 export function nameTooLong(path: ByteString, nameBytes: number): LambdaImgError {
   return new LambdaImgError(

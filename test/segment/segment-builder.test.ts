@@ -2,10 +2,10 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 
 import { asByteString } from "../../src/base/bytes.ts";
-import { FILE_BYTES_MAX } from "../../src/base/limit.ts";
+import { ENTRY_BYTES, FILE_BYTES_MAX } from "../../src/base/limit.ts";
 import { CHUNK_BYTES } from "../../src/chunk/chunk.ts";
 import { isCutBefore } from "../../src/segment/cut.ts";
-import { SegmentBuilder } from "../../src/segment/segment-builder.ts";
+import { EntryBudget, SegmentBuilder } from "../../src/segment/segment-builder.ts";
 import type { SparseRegion, TarEntry } from "../../src/tar/entry.ts";
 import { bodyBytes, makeSegment } from "../support/layer-tree.ts";
 import { tarBuilder, type SparseForm } from "../support/tar-builder.ts";
@@ -267,5 +267,43 @@ describe("SegmentBuilder", () => {
     expect(() => {
       builder.body(new Uint8Array(2));
     }).toThrow("more bytes came");
+  });
+});
+
+describe("EntryBudget", () => {
+  const entry = (path: string): TarEntry => ({
+    path: asByteString(path),
+    type: "fifo",
+    mode: 0,
+    uid: 0,
+    gid: 0,
+    mtime: { seconds: 0, nanoseconds: 0 },
+    sizeBytes: 0,
+    linkTarget: asByteString(""),
+    deviceMajor: 0,
+    deviceMinor: 0,
+    xattrs: new Map([[asByteString("user.a"), new Uint8Array(10)]]),
+    sparseRegions: undefined,
+  });
+  const COST = ENTRY_BYTES + 1 + "user.a".length + 10;
+
+  test("takes entries up to its size and refuses the next by name", () => {
+    const budget = new EntryBudget(3 * COST);
+    for (const path of ["a", "b", "c"]) budget.take(entry(path));
+    expect(() => {
+      budget.take(entry("d"));
+    }).toThrow(
+      expect.objectContaining({ code: "TREE_TOO_LARGE", message: expect.stringMatching(/^d: /) as string }),
+    );
+  });
+
+  test("is shared by the builders that it is given to", () => {
+    const budget = new EntryBudget(2 * COST);
+    const sink = (): void => undefined;
+    new SegmentBuilder(sink, budget).entry(entry("a"));
+    new SegmentBuilder(sink, budget).entry(entry("b"));
+    expect(() => {
+      new SegmentBuilder(sink, budget).entry(entry("c"));
+    }).toThrow(expect.objectContaining({ code: "TREE_TOO_LARGE" }));
   });
 });

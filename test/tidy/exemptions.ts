@@ -1,7 +1,13 @@
 /** Exceptions to the checks, each with its reason. A check refuses an exception that it no longer needs. */
 
 /** Exports of src/ that only tests use: `file#name` to reason. */
-export const TEST_ONLY_EXPORTS: Readonly<Record<string, string>> = {};
+export const TEST_ONLY_EXPORTS: Readonly<Record<string, string>> = {
+  "src/base/error.ts#ERROR_KINDS": "tests go through every code",
+  "src/cli/context.ts#defaultKeyPath": "the usual places are a promise of docs/cli.md",
+  "src/cli/context.ts#defaultStorePath": "the usual places are a promise of docs/cli.md",
+  "src/convert/convert-image.ts#showSizeRequest": "its form is part of the manifest's format",
+  "src/segment/cut.ts#BLOCKS_PER_CUT": "part of the disk image's format",
+};
 
 /** A word that the glossary advises against, where it is another document's own term. */
 export interface AllowedWord {

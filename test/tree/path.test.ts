@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 
 import { asByteString } from "../../src/base/bytes.ts";
 import { isLambdaImgError } from "../../src/base/error.ts";
-import { nameTooLong, showPath, splitPath } from "../../src/tree/path.ts";
+import { nameTooLong, splitPath } from "../../src/tree/path.ts";
 
 const split = (path: string): string[] => splitPath(asByteString(path));
 
@@ -51,11 +51,6 @@ describe("splitPath", () => {
   test("takes a path of 100,000 names", () => {
     expect(split("d/".repeat(100_000))).toHaveLength(100_000);
   });
-});
-
-test("showPath gives what is safe to print", () => {
-  expect(showPath([])).toBe("/");
-  expect(showPath([asByteString("a"), asByteString("\x1b[1m\xff")])).toBe("/a/\\x1b[1m\\xff");
 });
 
 test("nameTooLong names path, limit and length", () => {
