@@ -18,11 +18,6 @@ export function directoryBlockCount(names: readonly ByteString[], path: () => st
   return isLinear(names) ? 1 : indexedBlockCount(names, path);
 }
 
-/** True where the directory gets an index (EXT4_INDEX_FL). */
-export function isIndexed(names: readonly ByteString[]): boolean {
-  return !isLinear(names);
-}
-
 /** The directory's blocks, with checksums. */
 export function encodeDirectory(content: DirectoryContent): Uint8Array[] {
   if (!isLinear(content.entries.map((entry) => entry.name))) return encodeIndexedDirectory(content);

@@ -18,7 +18,7 @@ import {
   SUPERBLOCK_OFFSET,
 } from "./constants.ts";
 import { crc32c } from "./crc32c.ts";
-import { encodeDirectory, isIndexed } from "./directory.ts";
+import { encodeDirectory } from "./directory.ts";
 import type { DirectoryContent } from "./directory-block.ts";
 import { buildExtentTree, type Extent } from "./extent.ts";
 import { FILE_TYPES, deviceBlock, directoryLinkCount, modeOf } from "./file-type.ts";
@@ -224,8 +224,8 @@ function inodeFields(plan: DiskPlan, inode: Inode, inodeNumber: number): InodeFi
   const hasExtents = inode.type === "file" || place.dataBlockCount > 0;
   const extents = hasExtents ? extentsOf(plan, inode, place) : [];
   const dataBlockCount = extents.reduce((sum, { blockCount }) => sum + blockCount, 0);
-  const isIndexedDirectory =
-    inode.type === "dir" && place.dataBlockCount > 1 && isIndexed(sortedNames(inode));
+  // A directory of more than one block has an index (directory.ts).
+  const isIndexedDirectory = inode.type === "dir" && place.dataBlockCount > 1;
   return {
     inodeNumber,
     mode: modeOf(inode),

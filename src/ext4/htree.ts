@@ -2,8 +2,8 @@
  * Indexed directories (kernel documentation, "Hash Tree Directories"): leaves of entries ordered by the hash of
  * their names, and one or two levels of index over them.
  */
-import { asByteString, compareByteStrings, viewOf, writeByteString, type ByteString } from "../base/bytes.ts";
-import { LambdaImgError } from "../base/error.ts";
+import { asByteString, viewOf, writeByteString, type ByteString } from "../base/bytes.ts";
+import { assert, definite, LambdaImgError } from "../base/error.ts";
 import { divCeil } from "../base/units.ts";
 import { BLOCK_BYTES, FT_DIR } from "./constants.ts";
 import { crc32c } from "./crc32c.ts";
@@ -13,7 +13,6 @@ import {
   directoryEntryBytes,
   encodeEntryBlock,
   type DirectoryContent,
-  type DirectoryEntry,
 } from "./directory-block.ts";
 import { inodeSeed } from "./inode.ts";
 import { HASH_SEED } from "./profile.ts";
@@ -28,18 +27,12 @@ const NODE_ENTRIES_OFFSET = 8;
 const ROOT_ENTRIES_MAX = 507; // (4096 - 32 - 8) / 8
 const NODE_ENTRIES_MAX = 510; // (4096 - 8 - 8) / 8
 
-interface HashedName {
-  readonly hash: number;
-  readonly minor: number;
-  readonly name: ByteString;
-  /** The entry's place in the list it came from. */
-  readonly ordinal: number;
-}
-
+/** A part of the names in index order. */
 interface Leaf {
   /** The lowest hash that belongs here; its low bit is set where names of the hash begin in the leaf before. */
   readonly hash: number;
-  readonly members: readonly HashedName[];
+  /** Places of the names in the list they came from. */
+  readonly ordinals: Uint32Array;
 }
 
 /**
@@ -73,11 +66,11 @@ export function encodeIndexedDirectory(content: DirectoryContent): Uint8Array[] 
     }
   }
   const blocks = [encodeRoot(content, top, nodeCount > 0 ? 1 : 0), ...nodes];
-  for (const { members } of leaves) {
-    const entries = members
-      .map(({ ordinal }) => content.entries[ordinal])
-      .filter((entry) => entry !== undefined);
-    blocks.push(encodeEntryBlock(entries satisfies DirectoryEntry[], content.inodeNumber));
+  for (const { ordinals } of leaves) {
+    const entries = Array.from(ordinals, (ordinal) =>
+      definite(content.entries[ordinal], "a name has its entry"),
+    );
+    blocks.push(encodeEntryBlock(entries, content.inodeNumber));
   }
   return blocks;
 }
@@ -91,47 +84,83 @@ function nodeCountOf(leafCount: number): number {
  * depend on the names in it alone, so a new name changes one leaf, and not all that come after.
  */
 function makeLeaves(names: readonly ByteString[]): Leaf[] {
-  const hashed: HashedName[] = names.map((name, ordinal) => ({
-    ...hashName(name, HASH_SEED),
-    name,
-    ordinal,
-  }));
-  hashed.sort((a, b) => a.hash - b.hash || a.minor - b.minor || compareByteStrings(a.name, b.name));
+  const { ordinals, hashes } = orderNames(names);
   const leaves: Leaf[] = [];
-  const todo = [{ from: 0, to: hashed.length, low: 0, high: 2 ** 32 }];
+  const todo = [{ from: 0, to: ordinals.length, low: 0, high: 2 ** 32 }];
   for (let part = todo.pop(); part !== undefined; part = todo.pop()) {
     const { from, to, low, high } = part;
     if (from === to) continue;
-    if (fitsOneBlock(hashed, from, to)) {
-      leaves.push({ hash: low, members: hashed.slice(from, to) });
+    const members = ordinals.subarray(from, to);
+    if (fitsOneBlock(names, members)) {
+      leaves.push({ hash: low, ordinals: members });
     } else if (high - low <= 2) {
-      leaves.push(...leavesOfOneHash(hashed.slice(from, to), low));
+      leaves.push(...leavesOfOneHash(names, members, low));
     } else {
       const middle = (low + high) / 2;
-      let split = from;
-      while (split < to && (hashed[split]?.hash ?? 0) < middle) split++;
+      const split = lowerBound(hashes, { from, to, value: middle });
       todo.push({ from: split, to, low: middle, high }, { from, to: split, low, high: middle });
     }
   }
   return leaves;
 }
 
+/** 2^22 names at most, so that half a hash (its low bit is zero) and an ordinal are one exact number. */
+const ORDINAL_LIMIT = 2 ** 22;
+
+/** The names' ordinals in order of hash, minor hash, name; and the hashes in that order. */
+function orderNames(names: readonly ByteString[]): { ordinals: Uint32Array; hashes: Uint32Array } {
+  assert(names.length <= ORDINAL_LIMIT, "a tree has fewer inodes than a directory could have names");
+  const minors = new Uint32Array(names.length);
+  // Numbers in a typed array sort ten times as fast as objects: a directory can have a million names.
+  const keys = new Float64Array(names.length);
+  names.forEach((name, ordinal) => {
+    const { hash, minor } = hashName(name, HASH_SEED);
+    minors[ordinal] = minor;
+    keys[ordinal] = (hash / 2) * ORDINAL_LIMIT + ordinal;
+  });
+  keys.sort();
+  const ordinals = Uint32Array.from(keys, (key) => key % ORDINAL_LIMIT);
+  const hashes = Uint32Array.from(keys, (key) => 2 * Math.floor(key / ORDINAL_LIMIT));
+  for (let from = 0, to = 1; to <= hashes.length; to++) {
+    if (to < hashes.length && hashes[to] === hashes[from]) continue;
+    // The names came in byte order: within one hash only the minor hash can say otherwise.
+    if (to - from > 1)
+      ordinals.subarray(from, to).sort((a, b) => (minors[a] ?? 0) - (minors[b] ?? 0) || a - b);
+    from = to;
+  }
+  return { ordinals, hashes };
+}
+
+/** The first place from `from` to `to` whose number is at least `value`. */
+function lowerBound(
+  sorted: Uint32Array,
+  range: { readonly from: number; readonly to: number; readonly value: number },
+): number {
+  let { from, to } = range;
+  while (from < to) {
+    const middle = (from + to) >>> 1;
+    if ((sorted[middle] ?? 0) < range.value) from = middle + 1;
+    else to = middle;
+  }
+  return from;
+}
+
 /** More names of one hash than a block holds: the leaves after the first are marked as its continuation. */
-function leavesOfOneHash(members: readonly HashedName[], hash: number): Leaf[] {
+function leavesOfOneHash(names: readonly ByteString[], members: Uint32Array, hash: number): Leaf[] {
   const leaves: Leaf[] = [];
   let from = 0;
   for (let to = 1; to <= members.length; to++) {
-    if (to < members.length && fitsOneBlock(members, from, to + 1)) continue;
-    leaves.push({ hash: leaves.length === 0 ? hash : hash | 1, members: members.slice(from, to) });
+    if (to < members.length && fitsOneBlock(names, members.subarray(from, to + 1))) continue;
+    leaves.push({ hash: leaves.length === 0 ? hash : hash | 1, ordinals: members.subarray(from, to) });
     from = to;
   }
   return leaves;
 }
 
-function fitsOneBlock(names: readonly HashedName[], from: number, to: number): boolean {
+function fitsOneBlock(names: readonly ByteString[], ordinals: Uint32Array): boolean {
   let bytes = 0;
-  for (let i = from; i < to; i++) {
-    bytes += directoryEntryBytes(names[i]?.name ?? asByteString(""));
+  for (const ordinal of ordinals) {
+    bytes += directoryEntryBytes(names[ordinal] ?? asByteString(""));
     if (bytes > DIRECTORY_ROOM_BYTES) return false;
   }
   return true;

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 
 import { asByteString, viewOf, type ByteString } from "../../src/base/bytes.ts";
-import { directoryBlockCount, encodeDirectory, isIndexed } from "../../src/ext4/directory.ts";
+import { directoryBlockCount, encodeDirectory } from "../../src/ext4/directory.ts";
 
 const path = (): string => "/d";
 const names = (...all: readonly string[]): ByteString[] => all.map(asByteString);
@@ -20,7 +20,6 @@ describe("a directory", () => {
     ["a block's fill", names(...NEARLY_FULL, "x".repeat(92))],
   ])("of %s is one block without an index", (_, all) => {
     expect(directoryBlockCount(all, path)).toBe(1);
-    expect(isIndexed(all)).toBe(false);
     const [block, ...others] = blocksOf(all);
     expect(others).toEqual([]);
     const view = viewOf(block!);
@@ -35,7 +34,6 @@ describe("a directory", () => {
     ["a byte", names(...NEARLY_FULL, "x".repeat(93))],
     ["an entry", names(...NEARLY_FULL, "x".repeat(92), "y")],
   ])("of %s more is indexed, and has as many blocks as were planned", (_, all) => {
-    expect(isIndexed(all)).toBe(true);
     expect(blocksOf(all)).toHaveLength(directoryBlockCount(all, path));
     expect(directoryBlockCount(all, path)).toBeGreaterThan(1);
   });
