@@ -51,7 +51,7 @@ export async function convert(
   try {
     const context = await openContext(options, { create: true, output });
     const { saltParameters } = context.store.activeRoot();
-    const sealer = new WorkerSealer(jobs, saltOf(saltParameters), context.store.chunkWriterPlace());
+    const sealer = new WorkerSealer(jobs, saltOf(saltParameters), await context.store.beginWriting());
     try {
       const result = await convertImage({
         image,

@@ -3,24 +3,17 @@ import { isAllZero } from "../base/bytes.ts";
 import type { ChunkName } from "../chunk/chunk.ts";
 import type { ChunkLedger, ChunkSealer } from "./chunk-sealer.ts";
 
-/** What a run has put into the store. */
-export interface StoredNames {
-  /** Every chunk that was put or found present. */
-  readonly all: Set<ChunkName>;
-  /** Those that this run stored. */
-  readonly stored: Set<ChunkName>;
-}
-
 /** Seals chunks into ledgers. One intake serves a whole conversion. */
 export class ChunkIntake {
   readonly #sealer: ChunkSealer;
-  readonly #names: StoredNames;
+  readonly #stored: Set<ChunkName>;
   readonly #running = new Set<Promise<void>>();
   #failure: { readonly error: unknown } | undefined;
 
-  constructor(sealer: ChunkSealer, names: StoredNames) {
+  /** `stored` is given the name of each chunk that was not there before. */
+  constructor(sealer: ChunkSealer, stored: Set<ChunkName>) {
     this.#sealer = sealer;
-    this.#names = names;
+    this.#stored = stored;
   }
 
   /** Takes a chunk, which becomes the intake's; a zero chunk is left out. Call `relieve` before giving many more. */
@@ -33,8 +26,7 @@ export class ChunkIntake {
       .seal(plain)
       .then((chunk) => {
         ledger.set(ordinal, chunk);
-        this.#names.all.add(chunk.name);
-        if (chunk.outcome === "stored") this.#names.stored.add(chunk.name);
+        if (chunk.outcome === "stored") this.#stored.add(chunk.name);
       })
       .catch((error: unknown) => {
         this.#failure ??= { error };

@@ -1,7 +1,7 @@
 /** The conversion: an image from a source becomes chunks, a manifest and a name in a store. */
 import type { Digest } from "../base/digest.ts";
 import { assert, definite, LambdaImgError } from "../base/error.ts";
-import { CHUNK_BYTES } from "../chunk/chunk.ts";
+import { CHUNK_BYTES, type ChunkName } from "../chunk/chunk.ts";
 import { DiskDigestBuilder } from "../chunk/disk-digest.ts";
 import type { Keyring } from "../crypto/keyring.ts";
 import { sealManifest } from "../crypto/manifest-seal.ts";
@@ -9,13 +9,13 @@ import { writeMetadata } from "../ext4/disk-writer.ts";
 import type { SizeRequest } from "../ext4/geometry.ts";
 import { planDisk, type DiskPlan } from "../ext4/plan.ts";
 import { CHUNK_BLOCKS, LAYOUT_VERSION } from "../ext4/profile.ts";
-import { ManifestBuilder, type ManifestContent } from "../manifest/manifest.ts";
+import { ManifestBuilder, tableChunkNames, type ManifestContent } from "../manifest/manifest.ts";
 import type { ManifestId } from "../manifest/manifest-id.ts";
 import { EntryBudget } from "../segment/segment-builder.ts";
 import type { OciImage } from "../source/oci-image.ts";
 import type { Store } from "../store/store.ts";
 import { Flattener } from "../tree/flatten.ts";
-import { ChunkIntake, type StoredNames } from "./chunk-intake.ts";
+import { ChunkIntake } from "./chunk-intake.ts";
 import { ChunkLedger, type ChunkSealer } from "./chunk-sealer.ts";
 import { convertLayer, type ConvertedLayer } from "./convert-layer.ts";
 import { hiddenRanges, hideRanges, visibleBodies } from "./hide.ts";
@@ -56,8 +56,6 @@ export interface ConversionResult {
     readonly new: number;
     /** Those of them that were there. */
     readonly reused: number;
-    /** Chunks that this run stored for a layer as it is alone, which the manifest has only with hidden files zeroed. */
-    readonly superseded: number;
   };
   readonly storedBytes: number;
   readonly layerBytes: number;
@@ -66,14 +64,14 @@ export interface ConversionResult {
 }
 
 /**
- * Converts. The order of writes is that of docs/format/store.md: chunks, one barrier, manifest, name; stopped
- * anywhere before its end it leaves only chunks that a second run finds.
+ * Converts. The order of writes is that of docs/format/store.md: chunks, one barrier, manifest, name. Staged chunks
+ * become the store's at the barrier, so what fails before leaves the store as it was.
  * @throws what the parts throw; CANCELLED
  */
 export async function convertImage(conversion: Conversion): Promise<ConversionResult> {
   const { image, store, keyring } = conversion;
-  const names: StoredNames = { all: new Set(), stored: new Set() };
-  const intake = new ChunkIntake(conversion.sealer, names);
+  const stored = new Set<ChunkName>();
+  const intake = new ChunkIntake(conversion.sealer, stored);
   const before = image.pulledBytes();
   const layers = await convertLayers(conversion, intake);
   const layerBytes = image.pulledBytes() - before;
@@ -106,12 +104,13 @@ export async function convertImage(conversion: Conversion): Promise<ConversionRe
     intake.add(disk, chunkIndex, bytes);
   }
   await intake.finish();
+  const content = manifestContent(conversion, plan, disk);
   conversion.onProgress?.({ stage: "durable" });
-  await store.barrier(names.all);
+  // Only what the manifest names: chunks as they were before hidden files were zeroed stay staged, and go with it.
+  await store.barrier(tableChunkNames(content));
   // From here on little is left to do: the image gets its manifest and its name.
   throwIfCancelled(conversion);
   conversion.onProgress?.({ stage: "manifest" });
-  const content = manifestContent(conversion, plan, disk);
   const manifestId = await store.putManifest(
     keyring.customerId,
     sealManifest(content, keyring.customerKey()),
@@ -120,7 +119,7 @@ export async function convertImage(conversion: Conversion): Promise<ConversionRe
   return {
     manifestId,
     layerBytes,
-    ...countChunks(content, names, disk),
+    ...countChunks(content, stored),
     clampedTimeCount: plan.clampedTimeCount,
   };
 }
@@ -198,17 +197,11 @@ function manifestContent(conversion: Conversion, plan: DiskPlan, disk: ChunkLedg
 
 function countChunks(
   content: ManifestContent,
-  names: StoredNames,
-  disk: ChunkLedger,
+  stored: ReadonlySet<ChunkName>,
 ): Pick<ConversionResult, "diskDigest" | "diskChunkCount" | "chunks" | "storedBytes"> {
-  const unique = new Set<string>();
+  const unique = new Set(tableChunkNames(content));
   let newCount = 0;
-  for (const chunkIndex of content.indexes) {
-    const { name } = definite(disk.get(chunkIndex), "a chunk of the manifest is in the ledger");
-    if (unique.has(name)) continue;
-    unique.add(name);
-    if (names.stored.has(name)) newCount++;
-  }
+  for (const name of unique) if (stored.has(name)) newCount++;
   return {
     diskDigest: content.image.diskDigest,
     diskChunkCount: content.diskChunkCount,
@@ -217,8 +210,7 @@ function countChunks(
       unique: unique.size,
       new: newCount,
       reused: unique.size - newCount,
-      superseded: names.stored.size - newCount,
     },
-    storedBytes: names.stored.size * CHUNK_BYTES,
+    storedBytes: newCount * CHUNK_BYTES,
   };
 }

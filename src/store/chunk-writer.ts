@@ -1,7 +1,6 @@
-// ⚡ uses: file system, chance
+// ⚡ uses: file system
 /** Puts chunks from any thread: made from plain data, synchronous, without a fsync. */
-import { randomBytes } from "node:crypto";
-import { mkdirSync, renameSync, statSync, unlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, statSync, unlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 import { assert } from "../base/error.ts";
@@ -13,7 +12,7 @@ import { errnoOf, storeError } from "./_file.ts";
 export interface ChunkWriterPlace {
   /** `roots/<root>/chunks`. */
   readonly chunksDirectory: string;
-  /** `roots/<root>/tmp/<session>`: the store object that gave it removes it when it is closed. */
+  /** `roots/<root>/tmp/<session>`: staged chunks by name. The store object that gave it removes it when it is closed. */
   readonly sessionDirectory: string;
 }
 
@@ -22,19 +21,17 @@ export function chunkPath(chunksDirectory: string, name: ChunkName): string {
   return join(chunksDirectory, name.slice(0, 2), name);
 }
 
-/** Puts chunks, as Store.putChunk does. Several may write to one place at once. */
+/** Puts chunks as Store.putChunk does, but staged. Several may write to one place at once. */
 export class ChunkWriter {
   readonly #place: ChunkWriterPlace;
-  // Writers of one session, in several threads, must not share temporary files.
-  readonly #prefix: string = randomBytes(8).toString("hex");
-  #count = 0;
 
   constructor(place: ChunkWriterPlace) {
     this.#place = place;
   }
 
   /**
-   * Stores a sealed chunk if absent; not durable before the store's barrier. The bytes may lie in shared memory.
+   * Stages a sealed chunk if it is neither in the store nor staged. The store's barrier, given its name, puts it into
+   * the store and makes it durable; closing the store without drops it. The bytes may lie in shared memory.
    * @throws STORE_FORBIDDEN, STORE_FULL, STORE_NOT_FOUND, STORE_UNAVAILABLE
    */
   putChunkSync(name: ChunkName, sealed: Uint8Array): PutOutcome {
@@ -42,27 +39,25 @@ export class ChunkWriter {
     const path = chunkPath(this.#place.chunksDirectory, name);
     try {
       const status = statSync(path, { throwIfNoEntry: false });
-      // A crash without a barrier can leave a shorter file: that one is written again.
+      // A crash without a barrier can leave a shorter file: that one is replaced.
       if (status?.isFile() === true && status.size === CHUNK_BYTES) return "present";
-      this.#write(path, sealed);
-      return "stored";
+      return this.#stage(join(this.#place.sessionDirectory, name), sealed);
     } catch (error) {
       throw storeError(error, `${path}: cannot store the chunk`);
     }
   }
 
-  #write(path: string, sealed: Uint8Array): void {
-    const temporary = join(this.#place.sessionDirectory, `${this.#prefix}-${this.#count++}`);
+  #stage(path: string, sealed: Uint8Array): PutOutcome {
     try {
       retryWithDirectory(this.#place.sessionDirectory, () => {
-        writeFileSync(temporary, sealed, { flag: "wx" });
+        writeFileSync(path, sealed, { flag: "wx" });
       });
-      retryWithDirectory(join(path, ".."), () => {
-        renameSync(temporary, path);
-      });
+      return "stored";
     } catch (error) {
+      // This session has it, or another of its threads is writing the same bytes right now.
+      if (errnoOf(error) === "EEXIST") return "present";
       try {
-        unlinkSync(temporary);
+        unlinkSync(path); // Half a chunk: nobody must take it for a whole one.
       } catch {
         // It may not exist; the failure above is what counts.
       }

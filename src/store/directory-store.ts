@@ -24,6 +24,7 @@ import {
   syncPath,
   unlinkIfThere,
 } from "./_file.ts";
+import { adoptAbandoned, publishStaged } from "./_staging.ts";
 import { createStore, isBlank, readRoots, readStoreFile, uniqueName } from "./_layout.ts";
 import { encodeRef, readRef, sortRefs } from "./_ref-file.ts";
 
@@ -73,12 +74,13 @@ export class DirectoryStore implements Store {
     return this.#root;
   }
 
-  /** Where a ChunkWriter in a worker thread puts chunks of this store; give their names to `barrier`. */
-  chunkWriterPlace(): ChunkWriterPlace {
-    return {
-      chunksDirectory: join(this.#rootDirectory, "chunks"),
-      sessionDirectory: this.#sessionDirectory,
-    };
+  /**
+   * Where a ChunkWriter in a worker thread stages chunks of this store; `barrier`, given their names, puts them into the
+   * store. What sessions that were killed have staged is taken over first.
+   */
+  async beginWriting(): Promise<ChunkWriterPlace> {
+    await this.#guard("cannot take over staged chunks", () => adoptAbandoned(this.#place));
+    return this.#place;
   }
 
   async putChunk(name: ChunkName, sealed: Uint8Array): Promise<PutOutcome> {
@@ -117,6 +119,8 @@ export class DirectoryStore implements Store {
         const bytes = await readFileChecked(chunkPath(join(directory, "chunks"), name), checkSize);
         if (bytes !== undefined) return bytes;
       }
+      const staged = await readFileChecked(join(this.#sessionDirectory, name), checkSize);
+      if (staged !== undefined) return staged;
       await this.#checkStoreIsThere();
       throw new LambdaImgError("CHUNK_NOT_FOUND", `chunk ${name}: not in the store`, { details: { name } });
     });
@@ -125,8 +129,14 @@ export class DirectoryStore implements Store {
   async barrier(chunks: Iterable<ChunkName> = []): Promise<void> {
     await this.#guard("cannot make the chunks durable", async () => {
       const taken = [...this.#unsynced];
-      const names = new Set([...taken, ...chunks]);
+      const staged = [...chunks];
+      const names = new Set([...taken, ...staged]);
       const paths = Array.from(names, (name) => this.#chunkPath(name));
+      const lost = await publishStaged(this.#place, staged);
+      if (lost !== undefined) {
+        await this.#checkStoreIsThere();
+        throw new LambdaImgError("STORE_UNAVAILABLE", `chunk ${lost}: it was put, but is not there any more`);
+      }
       await makeDurable(this.#rootDirectory, paths);
       // What was put while the barrier ran waits for the next one.
       for (const name of taken) this.#unsynced.delete(name);
@@ -223,11 +233,14 @@ export class DirectoryStore implements Store {
     await rm(this.#sessionDirectory, { recursive: true, force: true }).catch(() => undefined);
   }
 
+  get #place(): ChunkWriterPlace {
+    return { chunksDirectory: join(this.#rootDirectory, "chunks"), sessionDirectory: this.#sessionDirectory };
+  }
+
   #chunkPath(name: ChunkName): string {
     return chunkPath(join(this.#rootDirectory, "chunks"), name);
   }
 
-  /** ChunkWriter.putChunkSync is its twin. */
   async #writeChunk(path: string, sealed: Uint8Array): Promise<void> {
     const temporary = await this.#temporaryPath();
     try {

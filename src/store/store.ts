@@ -53,7 +53,7 @@ export interface Store extends ChunkReader {
 
   /**
    * Makes durable every chunk that was put through this object, or found present by such a put, and `chunks`:
-   * those put by other means (a ChunkWriter in a worker), in any order.
+   * those that ChunkWriters of this object's place put or found, which others see from now on.
    */
   barrier(chunks?: Iterable<ChunkName>): Promise<void>;
 

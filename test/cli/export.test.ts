@@ -61,7 +61,7 @@ describe.skipIf(!isBuilt)("lambda-img export (needs npm run build)", () => {
     [4, "IMAGE_NOT_FOUND", ["other", "-o", "x"]],
     [4, "MANIFEST_NOT_FOUND", [`sha256:${"0".repeat(64)}`, "-o", "x"]],
     [4, "PATH_NOT_FOUND", ["app", "-o", "no/such/folder"]],
-    [8, "OUTPUT_EXISTS", ["app", "-o", "app"]],
+    [2, "USAGE_INVALID", ["app", "-o", "app"]],
   ])("ends with %i, %s: %j", async (status, code, args) => {
     const found = await home.run(["export", ...args, "--json"]);
     expect([found.status, errorOf(found)["code"]]).toEqual([status, code]);

@@ -81,7 +81,7 @@ describe.skipIf(!isBuilt)("verify", () => {
   test("refuses wrong use and unknown images", async () => {
     expect((await home.run(["verify", "nothing"])).status).toBe(4);
     expect((await home.run(["verify"])).status).toBe(2);
-    expect((await home.run(["verify", "app", "--source", "nonsense"])).status).toBe(10);
+    expect((await home.run(["verify", "app", "--source", "oci:"])).status).toBe(2);
     expect((await home.run(["verify", "app", "--source", `oci:${app}-none`])).status).toBe(4);
   });
 

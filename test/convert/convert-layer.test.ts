@@ -26,8 +26,7 @@ async function convert(
   change: Change = {},
 ): Promise<{ layer: ConvertedLayer; store: MemoryChunks; seen: number }> {
   const store = new MemoryChunks();
-  const names = { all: new Set<never>(), stored: new Set<never>() };
-  const intake = new ChunkIntake(new InlineSealer(store as Partial<Store> as Store, SALT), names);
+  const intake = new ChunkIntake(new InlineSealer(store as Partial<Store> as Store, SALT), new Set());
   const { tar = TAR, layerBytesMax = 2 ** 30, signal, pieceBytes = 100_000 } = change;
   const bytes = compress(tar, "gzip");
   const stored = { digest: parseDigest(digestOf(bytes), "test"), sizeBytes: bytes.length };

@@ -93,7 +93,7 @@ describe("hideRanges", () => {
   ): Promise<{ ledger: ChunkLedger; plain: (ordinal: number) => Promise<Uint8Array | undefined> }> {
     const store = new MemoryChunks();
     const sealer = new InlineSealer(store as Partial<Store> as Store, SALT);
-    const intake = new ChunkIntake(sealer, { all: new Set(), stored: new Set() });
+    const intake = new ChunkIntake(sealer, new Set());
     const ledger = new ChunkLedger();
     for (const [ordinal, plain] of plains.entries()) intake.add(ledger, ordinal, Uint8Array.from(plain));
     await intake.finish();

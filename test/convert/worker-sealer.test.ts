@@ -32,7 +32,7 @@ describe.skipIf(!existsSync(BUILT))("WorkerSealer (needs npm run build)", () => 
 
   async function make(threads: number): Promise<Sealers.WorkerSealer> {
     const { WorkerSealer } = (await import(BUILT)) as typeof Sealers;
-    const sealer = new WorkerSealer(threads, SALT, store.chunkWriterPlace());
+    const sealer = new WorkerSealer(threads, SALT, await store.beginWriting());
     sealers.push(sealer);
     return sealer;
   }
@@ -64,7 +64,7 @@ describe.skipIf(!existsSync(BUILT))("WorkerSealer (needs npm run build)", () => 
   test("gives the store's errors with their code, and goes on", async () => {
     const sealer = await make(1);
     const { name } = sealChunk(plain(1), SALT);
-    const place = path.join(store.chunkWriterPlace().chunksDirectory, name.slice(0, 2));
+    const place = path.join((await store.beginWriting()).chunksDirectory, name.slice(0, 2));
     mkdirSync(path.dirname(place), { recursive: true });
     rmSync(place, { recursive: true, force: true });
     writeFileSync(place, "in the way");

@@ -1,4 +1,4 @@
-import { chmod, mkdtemp, readdir, rm, stat, truncate, writeFile } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, readdir, rename, rm, stat, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -17,7 +17,7 @@ let place: ChunkWriterPlace;
 beforeEach(async () => {
   directory = await mkdtemp(join(tmpdir(), "lambda-img-writer-"));
   store = await DirectoryStore.open(join(directory, "store"), { create: true });
-  place = structuredClone(store.chunkWriterPlace());
+  place = structuredClone(await store.beginWriting());
 });
 
 afterEach(async () => {
@@ -35,19 +35,76 @@ function codeOf(work: () => unknown): string {
   }
 }
 
-const temporaryFiles = async (): Promise<readonly string[]> =>
+/** Files in the store's directories of sessions: `session/name`. */
+const stagedFiles = async (): Promise<readonly string[]> =>
   (await readdir(join(place.chunksDirectory, "..", "tmp"), { recursive: true })).filter((name) =>
     name.includes("/"),
   );
 
-test("a writer puts what the store then has, once", async () => {
+test("a writer stages a chunk once; the barrier puts it into the store", async () => {
   const { name, sealed } = madeChunk(1);
   expect(new ChunkWriter(place).putChunkSync(name, sealed)).toBe("stored");
   expect(new ChunkWriter(place).putChunkSync(name, sealed)).toBe("present");
+  expect(await store.hasChunk(name)).toBe(false);
+  expect(chunkNameOf(await store.getChunk(name))).toBe(name);
+  await store.barrier([name]);
+  expect(await store.hasChunk(name)).toBe(true);
+  expect(new ChunkWriter(place).putChunkSync(name, sealed)).toBe("present");
   expect(await store.putChunk(name, sealed)).toBe("present");
+  expect(chunkNameOf(await store.getChunk(name))).toBe(name);
+  expect(await stagedFiles()).toEqual([]);
+});
+
+test("a store that is closed without a barrier is as it was", async () => {
+  const { name, sealed } = madeChunk(1);
+  new ChunkWriter(place).putChunkSync(name, sealed);
+  await store.close();
+  store = await DirectoryStore.open(join(directory, "store"), { create: false });
+  expect(await store.hasChunk(name)).toBe(false);
+  expect(await stagedFiles()).toEqual([]);
+  expect(await readdir(place.chunksDirectory)).toEqual([]);
+});
+
+test("a barrier over a chunk that is nowhere fails", async () => {
+  await expect(store.barrier([madeChunk(1).name])).rejects.toMatchObject({ code: "STORE_UNAVAILABLE" });
+});
+
+test("the next session takes over whole chunks of a session that was killed", async () => {
+  const tmp = join(place.chunksDirectory, "..", "tmp");
+  // No process has this number: it is above what Linux gives (PID_MAX_LIMIT).
+  const killed = { ...place, sessionDirectory: join(tmp, "99999999-abc") };
+  const [whole, half] = [madeChunk(1), madeChunk(2)];
+  new ChunkWriter(killed).putChunkSync(whole.name, whole.sealed);
+  new ChunkWriter(killed).putChunkSync(half.name, half.sealed);
+  await truncate(join(killed.sessionDirectory, half.name), 1000);
+  await writeFile(join(killed.sessionDirectory, "7"), "a temporary file");
+  await store.beginWriting();
+  expect([await store.hasChunk(whole.name), await store.hasChunk(half.name)]).toEqual([true, false]);
+  expect(new ChunkWriter(place).putChunkSync(whole.name, whole.sealed)).toBe("present");
+  expect([...(await stagedFiles())].sort((left, right) => (left < right ? -1 : 1))).toEqual([
+    "99999999-abc/7",
+    `99999999-abc/${half.name}`,
+  ]);
+});
+
+test("the staged chunks of a session that runs are left to it", async () => {
+  const { name, sealed } = madeChunk(1);
+  new ChunkWriter(place).putChunkSync(name, sealed);
+  const other = await DirectoryStore.open(join(directory, "store"), { create: false });
+  await other.beginWriting();
+  expect(await other.hasChunk(name)).toBe(false);
+  await other.close();
+  await store.barrier([name]);
+  expect(await store.hasChunk(name)).toBe(true);
+});
+
+test("a session whose chunks were taken over goes on", async () => {
+  const { name, sealed } = madeChunk(1);
+  new ChunkWriter(place).putChunkSync(name, sealed);
+  await mkdir(join(place.chunksDirectory, name.slice(0, 2)));
+  await rename(join(place.sessionDirectory, name), chunkPath(place.chunksDirectory, name));
   await store.barrier([name]);
   expect(chunkNameOf(await store.getChunk(name))).toBe(name);
-  expect(await temporaryFiles()).toEqual([]);
 });
 
 test("a chunk in shared memory is put alike", async () => {
@@ -64,9 +121,11 @@ test.each([0, 1, CHUNK_BYTES - 1, CHUNK_BYTES + 1])(
     const { name, sealed } = madeChunk(1);
     const writer = new ChunkWriter(place);
     writer.putChunkSync(name, sealed);
+    await store.barrier([name]);
     await truncate(chunkPath(place.chunksDirectory, name), size);
     expect(await store.hasChunk(name)).toBe(false);
     expect(writer.putChunkSync(name, sealed)).toBe("stored");
+    await store.barrier([name]);
     expect(chunkNameOf(await store.getChunk(name))).toBe(name);
   },
 );
@@ -76,8 +135,9 @@ test("writers of one session do not disturb each other", async () => {
   for (let seed = 0; seed < 6; seed++) {
     const { name, sealed } = madeChunk(seed);
     expect(writers.map((writer) => writer.putChunkSync(name, sealed))).toEqual(["stored", "present"]);
+    await store.barrier([name]);
   }
-  expect(await temporaryFiles()).toEqual([]);
+  expect(await stagedFiles()).toEqual([]);
 });
 
 test("a store that is removed does not come back half", async () => {
@@ -94,7 +154,7 @@ test("a file in a directory's place is an invalid store", async () => {
   const { name, sealed } = madeChunk(1);
   await writeFile(join(place.chunksDirectory, name.slice(0, 2)), "");
   expect(codeOf(() => new ChunkWriter(place).putChunkSync(name, sealed))).toBe("STORE_INVALID");
-  expect(await temporaryFiles()).toEqual([]);
+  expect(await stagedFiles()).toEqual([]);
 });
 
 test.skipIf(process.getuid?.() === 0)(
@@ -110,5 +170,6 @@ test.skipIf(process.getuid?.() === 0)(
 test("chunks lie in directories of their first two digits", async () => {
   const { name, sealed } = madeChunk(1);
   new ChunkWriter(place).putChunkSync(name, sealed);
+  await store.barrier([name]);
   expect((await stat(join(place.chunksDirectory, name.slice(0, 2), name))).size).toBe(CHUNK_BYTES);
 });

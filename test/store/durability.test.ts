@@ -80,7 +80,7 @@ describe("the barrier", () => {
     await store.barrier([name]);
     await rm(chunkPath(join(path, "roots/r0/chunks"), name));
     // That it looks at the file is what shows that it is the one that is made durable.
-    expect(await codeOf(store.barrier([name]))).toBe("STORE_NOT_FOUND");
+    expect(await codeOf(store.barrier([name]))).toBe("STORE_UNAVAILABLE");
   });
 
   test("goes file by file where sync does not know the option", async () => {

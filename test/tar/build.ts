@@ -132,7 +132,11 @@ export class Collector implements TarSink {
 }
 
 /** Parses a tar cut into pieces of `pieceBytes` bytes. */
-export function parseTar(tar: Uint8Array, pieceBytes = tar.length, extensionBytesMax?: number): Parsed[] {
+export function parseTar(
+  tar: Uint8Array,
+  pieceBytes: number = tar.length,
+  extensionBytesMax?: number,
+): Parsed[] {
   const collector = new Collector();
   const parser = new TarParser(collector, {
     label: "layer 3 (sha256:ab)",

@@ -1,0 +1,75 @@
+// ⚡ uses: file system, process
+/**
+ * Staged chunks: a writing session keeps what it stores in a directory of its own, `tmp/<session>/<chunk name>`, until
+ * the barrier. A conversion that fails leaves nothing that way, and one that was killed leaves chunks that the next
+ * session takes over.
+ */
+import { readdir, rename, rmdir } from "node:fs/promises";
+import { dirname, join } from "node:path";
+
+import { CHUNK_BYTES, type ChunkName } from "../chunk/chunk.ts";
+import { chunkPath, type ChunkWriterPlace } from "./chunk-writer.ts";
+import { errnoOf, fileBytes, mkdirIfAbsent, namesIn } from "./_file.ts";
+
+/** Puts the staged chunks among the store's. Returns a name that is neither staged nor there, if any is. */
+export async function publishStaged(
+  place: ChunkWriterPlace,
+  names: Iterable<ChunkName>,
+): Promise<ChunkName | undefined> {
+  const staged = new Set(await namesIn(place.sessionDirectory));
+  for (const name of names) {
+    const path = chunkPath(place.chunksDirectory, name);
+    if (staged.has(name) && (await moveChunk(join(place.sessionDirectory, name), path))) continue;
+    if ((await fileBytes(path)) !== CHUNK_BYTES) return name;
+  }
+  return undefined;
+}
+
+/**
+ * Takes over whole chunks of sessions whose process is gone. A process of another host can look gone: then its chunks
+ * are published early, which harms nothing, and what it is still writing stays as it is.
+ */
+export async function adoptAbandoned(place: ChunkWriterPlace): Promise<void> {
+  const sessions = dirname(place.sessionDirectory);
+  for (const session of await namesIn(sessions)) {
+    const directory = join(sessions, session);
+    if (directory === place.sessionDirectory || isRunning(Number.parseInt(session, 10))) continue;
+    for (const name of await chunksIn(directory)) {
+      const isWhole = (await fileBytes(join(directory, name))) === CHUNK_BYTES;
+      if (isWhole) await moveChunk(join(directory, name), chunkPath(place.chunksDirectory, name));
+    }
+    await rmdir(directory).catch(() => undefined); // Something unfinished is in it: harmless, and not ours.
+  }
+}
+
+async function chunksIn(directory: string): Promise<readonly ChunkName[]> {
+  try {
+    return (await readdir(directory)).filter((name): name is ChunkName => /^[0-9a-f]{64}$/.test(name));
+  } catch (error) {
+    if (["ENOENT", "ENOTDIR"].includes(errnoOf(error))) return [];
+    throw error;
+  }
+}
+
+/** False where the staged file is gone: another session has taken it over. */
+async function moveChunk(from: string, to: string): Promise<boolean> {
+  try {
+    await mkdirIfAbsent(dirname(to));
+    await rename(from, to);
+    return true;
+  } catch (error) {
+    if (errnoOf(error) === "ENOENT" && (await fileBytes(from)) === undefined) return false;
+    throw error;
+  }
+}
+
+/** kill(2) with signal 0: asks without doing anything. */
+function isRunning(processId: number): boolean {
+  if (!Number.isSafeInteger(processId) || processId <= 0) return false;
+  try {
+    process.kill(processId, 0);
+    return true;
+  } catch (error) {
+    return errnoOf(error) === "EPERM"; // It runs, as somebody else's.
+  }
+}
