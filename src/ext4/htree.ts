@@ -118,7 +118,7 @@ function orderNames(names: readonly ByteString[]): { ordinals: Uint32Array; hash
     minors[ordinal] = minor;
     keys[ordinal] = (hash / 2) * ORDINAL_LIMIT + ordinal;
   });
-  keys.sort();
+  keys.sort((a, b) => a - b);
   const ordinals = Uint32Array.from(keys, (key) => key % ORDINAL_LIMIT);
   const hashes = Uint32Array.from(keys, (key) => 2 * Math.floor(key / ORDINAL_LIMIT));
   for (let from = 0, to = 1; to <= hashes.length; to++) {

@@ -20,7 +20,7 @@ const LINKS_FOLLOWED_MAX = 40;
 const TIME_MIN: Timestamp = { seconds: -(2 ** 31), nanoseconds: 0 };
 const TIME_MAX: Timestamp = { seconds: 2 ** 34 - 2 ** 31 - 1, nanoseconds: 999_999_999 };
 /** A directory with more links than this counts 1 (ext4, feature dir_nlink). */
-const DIRECTORY_LINKS_MAX = 64_999;
+const DIRECTORY_LINKS_MAX = 65_000;
 
 /**
  * Applies the layers, base first.

@@ -134,3 +134,12 @@ describe("what no tree can be made of", () => {
     expect(() => expectedTree(layers)).toThrow(expect.objectContaining({ code }));
   });
 });
+
+test.each([
+  [64_998, 65_000],
+  [64_999, 1],
+])("a directory with %i subdirectories has link count %i", (count, linkCount) => {
+  const tar = tarBuilder();
+  for (let i = 0; i < count; i++) tar.dir(`d/${i}`);
+  expect(expectedTree([recordsOf(tar)]).get(asByteString("/d"))?.linkCount).toBe(linkCount);
+});
