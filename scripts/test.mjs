@@ -19,6 +19,8 @@ const JUDGE_PACKAGES = {
   mount: "mount",
   umoci: "umoci",
   skopeo: "skopeo",
+  "docker-registry": "docker-registry",
+  openssl: "openssl",
   zstd: "zstd",
   tar: "tar",
   python3: "python3",

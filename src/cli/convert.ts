@@ -17,11 +17,13 @@ import type { OciImage } from "../source/oci-image.ts";
 import { defaultImageName, parseImageReference } from "../source/reference.ts";
 import { imageFileName } from "../store/image-name.ts";
 import { openContext, type CommonOptions } from "./context.ts";
+import { registryOptions, reportDryRun, type RegistryCliOptions } from "./_registry.ts";
 import type { Output } from "./output.ts";
 import { parseSize, parseSizeRequest } from "./parse-size.ts";
 
 /** The command's options as commander gives them. */
-export interface ConvertOptions extends CommonOptions {
+export interface ConvertOptions extends CommonOptions, RegistryCliOptions {
+  readonly dryRun?: boolean;
   readonly name?: string;
   readonly platform?: string;
   readonly size: string;
@@ -47,8 +49,13 @@ export async function convert(
   const platform = options.platform === undefined ? undefined : parsePlatform(options.platform);
   const imageName = options.name ?? defaultImageName(parsed);
   checkName(imageName);
-  const image = await openImage(parsed, { platform, defaultPlatform: hostPlatform(), signal });
+  const registry = await registryOptions(parsed, options);
+  const image = await openImage(parsed, { platform, defaultPlatform: hostPlatform(), registry, signal });
   try {
+    if (options.dryRun === true) {
+      reportDryRun(image, { reference: parsed, imageName, output });
+      return;
+    }
     const context = await openContext(options, { create: true, output });
     const { saltParameters } = context.store.activeRoot();
     const sealer = new WorkerSealer(jobs, saltOf(saltParameters), await context.store.beginWriting());

@@ -55,10 +55,12 @@ interface Run {
 const EXAMPLE = `
 Example:
   lambda-img convert oci:./python-app
+  lambda-img convert docker.io/library/alpine:3.20
   lambda-img ls python-app /usr/bin
   lambda-img export python-app -o disk.ext4
 
-REF is oci:DIR[:TAG|@digest], oci-archive:FILE[:TAG] or docker-archive:FILE[:NAME].
+REF is an image in a registry as docker names it ([HOST[:PORT]/]NAME[:TAG][@digest]), or
+oci:DIR[:TAG|@digest], oci-archive:FILE[:TAG], docker-archive:FILE[:NAME].
 IMAGE is the name given by convert, or a manifest id (sha256:…).
 `;
 
@@ -143,7 +145,17 @@ function addConvert(program: Command, run: Run): void {
     .option(
       "--jobs <n>",
       "threads that seal chunks (default: one less than the processors); the result is the same",
-    );
+    )
+    .option("--dry-run", "say what would be read, and store nothing")
+    .option("--username <name>", "who logs in to the registry (default: docker's and podman's files)")
+    .option("--password-stdin", "read the password from standard input")
+    .option("--insecure-registry <host[:port]>", "allow plain HTTP and any certificate there", collect)
+    .option("--ca <file>", "certificate authorities to trust, too (PEM)", collect);
+}
+
+/** For options that can be given several times. */
+function collect(value: string, before: readonly string[] = []): readonly string[] {
+  return [...before, value];
 }
 
 function addReaders(program: Command, run: Run): void {

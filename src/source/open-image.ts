@@ -1,5 +1,6 @@
 /** Opens the image a reference names, wherever it lies. */
 import type { Platform } from "../oci/platform.ts";
+import type { RegistryOptions } from "../registry/registry-client.ts";
 import { ArchiveFiles } from "./_archive-files.ts";
 import { DirectoryFiles } from "./_directory-files.ts";
 import { openDockerImage } from "./_docker-archive.ts";
@@ -8,6 +9,7 @@ import type { ImageFiles } from "./_image-files.ts";
 import { openLayoutImage } from "./_oci-layout.ts";
 import type { OciImage } from "./oci-image.ts";
 import type { ImageReference } from "./reference.ts";
+import { openRegistryImage } from "./_registry-image.ts";
 
 /** How an image is chosen where there are several. */
 export interface OpenImageOptions {
@@ -15,16 +17,20 @@ export interface OpenImageOptions {
   readonly platform: Platform | undefined;
   /** What is taken from an index where the user asked for none; an image without index is taken as it is. */
   readonly defaultPlatform: Platform;
+  /** How registries are reached; without it as nobody, and directly. */
+  readonly registry?: RegistryOptions | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
 /**
  * Opens an image: its documents are read and verified, its layers are not yet touched. Close it once.
  * @throws SOURCE_NOT_FOUND, SOURCE_FORBIDDEN, SOURCE_UNAVAILABLE, IMAGE_NOT_FOUND, PLATFORM_NOT_FOUND, OCI_INVALID,
- *   ARCHIVE_INVALID, SIZE_MISMATCH, DIGEST_MISMATCH, DOCUMENT_TOO_LARGE, CANCELLED; *_UNSUPPORTED for what is not read
+ *   ARCHIVE_INVALID, SIZE_MISMATCH, DIGEST_MISMATCH, DOCUMENT_TOO_LARGE, CANCELLED; *_UNSUPPORTED for what is not read;
+ *   REGISTRY_* and CREDENTIALS_INVALID for registries
  */
 export async function openImage(reference: ImageReference, options: OpenImageOptions): Promise<OciImage> {
   throwIfCancelled(options.signal);
+  if (reference.kind === "registry") return openRegistryImage(reference, options);
   const files =
     reference.kind === "oci"
       ? await DirectoryFiles.open(reference.path)
@@ -39,7 +45,7 @@ export async function openImage(reference: ImageReference, options: OpenImageOpt
 
 function openFrom(
   files: ImageFiles,
-  reference: ImageReference,
+  reference: Exclude<ImageReference, { kind: "registry" }>,
   options: OpenImageOptions,
 ): Promise<OciImage> {
   switch (reference.kind) {

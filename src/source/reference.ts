@@ -1,6 +1,10 @@
-/** References to images: `oci:DIR[:TAG|@digest]`, `oci-archive:FILE[:TAG]`, `docker-archive:FILE[:NAME[:TAG]]`. */
+/**
+ * References to images: `oci:DIR[:TAG|@digest]`, `oci-archive:FILE[:TAG]`, `docker-archive:FILE[:NAME[:TAG]]`, and
+ * those in registries as docker has them, `[docker://][HOST[:PORT]/]NAME[:TAG][@digest]`.
+ */
 import { parseDigest, type Digest } from "../base/digest.ts";
 import { LambdaImgError } from "../base/error.ts";
+import { parseRegistryReference, type RegistryReference } from "../registry/reference.ts";
 
 /** Where an image is to be found, parsed. `text` is what the user wrote. */
 export type ImageReference =
@@ -12,18 +16,20 @@ export type ImageReference =
       readonly digest?: Digest;
     }
   | { readonly kind: "oci-archive"; readonly text: string; readonly path: string; readonly tag?: string }
-  | { readonly kind: "docker-archive"; readonly text: string; readonly path: string; readonly name?: string };
+  | { readonly kind: "docker-archive"; readonly text: string; readonly path: string; readonly name?: string }
+  | ({ readonly kind: "registry"; readonly text: string } & RegistryReference);
 
 /**
- * Reads a reference as skopeo does: the first colon after the kind's ends the path, what follows may have more.
- * @throws REFERENCE_INVALID; SOURCE_KIND_UNSUPPORTED for registries and whatever else there is
+ * Reads a reference as skopeo does: the first colon after the kind's ends the path, what follows may have more. What
+ * has no kind is in a registry.
+ * @throws REFERENCE_INVALID; SOURCE_KIND_UNSUPPORTED for skopeo's other kinds
  */
 export function parseImageReference(text: string): ImageReference {
   const match = /^(oci|oci-archive|docker-archive):(.*)$/s.exec(text);
   const kind = match?.[1];
   const rest = match?.[2] ?? "";
   if (text.trim() === "") throw invalid(text, "it is empty");
-  if (kind === undefined) throw unsupportedKind(text);
+  if (kind === undefined) return parseOther(text);
   if (kind === "oci") return parseLayoutReference(text, rest);
   const { path, tail } = splitPath(text, rest);
   if (kind === "oci-archive") return { kind, text, path, ...(tail === undefined ? {} : { tag: tail }) };
@@ -31,15 +37,26 @@ export function parseImageReference(text: string): ImageReference {
 }
 
 /**
- * The name an image gets where the user gives none: that of the directory or archive, less what says that it
- * is an archive, with the tag if there is one; for docker-archive the name asked for.
+ * The name an image gets where the user gives none: the last part of its repository, directory or archive, less what
+ * says that it is an archive, with the tag if there is one; for docker-archive the name asked for.
  */
 export function defaultImageName(reference: ImageReference): string {
   if (reference.kind === "docker-archive" && reference.name !== undefined) return reference.name;
-  const last = reference.path.split("/").findLast((part) => part !== "" && part !== "." && part !== "..");
-  const stem = last?.replace(/(?:\.(?:tar|tar\.gz|tgz|tar\.zst|tzst|oci))+$/, "");
-  const name = stem === undefined || stem === "" ? "image" : stem;
+  const isInRegistry = reference.kind === "registry";
+  const name = isInRegistry ? reference.repository.replace(/^.*\//, "") : fileStem(reference.path);
   return "tag" in reference ? `${name}:${reference.tag}` : name;
+}
+
+function fileStem(path: string): string {
+  const last = path.split("/").findLast((part) => part !== "" && part !== "." && part !== "..");
+  const stem = last?.replace(/(?:\.(?:tar|tar\.gz|tgz|tar\.zst|tzst|oci))+$/, "");
+  return stem === undefined || stem === "" ? "image" : stem;
+}
+
+function parseOther(text: string): ImageReference {
+  const other = /^(docker-daemon|containers-storage|ostree|sif|tarball|dir):/.exec(text)?.[1];
+  if (other !== undefined) throw unsupportedKind(text, other);
+  return { kind: "registry", text, ...parseRegistryReference(text.replace(/^docker:\/\//, "")) };
 }
 
 function parseLayoutReference(text: string, rest: string): ImageReference {
@@ -77,11 +94,9 @@ function invalid(text: string, why: string): LambdaImgError {
   return new LambdaImgError("REFERENCE_INVALID", `invalid reference ${JSON.stringify(text)}: ${why}`);
 }
 
-function unsupportedKind(text: string): LambdaImgError {
-  const other = /^(docker-daemon|containers-storage|ostree|sif|tarball|dir):/.exec(text)?.[1];
-  const what = other === undefined ? "images in registries cannot be read" : `unsupported kind ${other}`;
+function unsupportedKind(text: string, kind: string): LambdaImgError {
   return new LambdaImgError(
     "SOURCE_KIND_UNSUPPORTED",
-    `unsupported reference ${JSON.stringify(text)}: ${what}; expected oci:DIR[:TAG], oci-archive:FILE[:TAG] or docker-archive:FILE[:NAME]`,
+    `unsupported reference ${JSON.stringify(text)}: unsupported kind ${kind}; expected oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:NAME] or [HOST/]NAME[:TAG]`,
   );
 }

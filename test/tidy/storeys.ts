@@ -19,7 +19,8 @@ export const STOREYS: Readonly<Record<string, Storey>> = {
   oci: { storey: 1, imports: ["base"] },
   tar: { storey: 1, imports: ["base"] },
   manifest: { storey: 2, imports: ["base", "chunk"] },
-  source: { storey: 2, imports: ["base", "oci", "tar"] },
+  registry: { storey: 2, imports: ["base", "oci"] },
+  source: { storey: 2, imports: ["base", "oci", "tar", "registry"] },
   layer: { storey: 2, imports: ["base", "oci", "tar"], importsTypesOf: ["source"] },
   tree: { storey: 2, imports: ["base", "tar"] },
   crypto: { storey: 3, imports: ["base", "chunk", "manifest"] },
@@ -51,14 +52,16 @@ export const STOREYS: Readonly<Record<string, Storey>> = {
   cli: {
     storey: 7,
     imports: [
-      ...["base", "chunk", "erasure", "oci", "tar", "manifest", "source", "layer", "tree", "crypto", "store"],
+      ...["base", "chunk", "erasure", "oci", "tar", "manifest", "registry", "source", "layer", "tree"],
+      ...["crypto", "store"],
       ...["ext4", "segment", "gc", "cache", "device", "nbd", "convert", "verify", "serve"],
     ],
   },
   index: {
     storey: 7,
     imports: [
-      ...["base", "chunk", "erasure", "oci", "tar", "manifest", "source", "layer", "tree", "crypto", "store"],
+      ...["base", "chunk", "erasure", "oci", "tar", "manifest", "registry", "source", "layer", "tree"],
+      ...["crypto", "store"],
       ...["ext4", "segment", "gc", "cache", "device", "nbd", "convert", "verify", "serve"],
     ],
   },

@@ -1,0 +1,125 @@
+// ⚡ uses: Buffer, time, process
+/**
+ * Programs that keep credentials: docker-credential-NAME and its protocol (docker-credential-helpers, README). `get`
+ * reads a server's name and writes JSON.
+ */
+import { spawn, type ChildProcess } from "node:child_process";
+
+import { LambdaImgError } from "../base/error.ts";
+import { parseObject, stringIn } from "./_json.ts";
+import { CREDENTIAL_OUTPUT_BYTES_MAX } from "./_limit.ts";
+import { throwIfCancelled } from "./retry.ts";
+
+/** What to ask. */
+export interface CredentialQuestion {
+  /** What follows `docker-credential-`. */
+  readonly program: string;
+  readonly server: string;
+  /** Who named the program, for messages. */
+  readonly where: string;
+  readonly timeoutMs?: number;
+}
+
+/** Long enough for programs that ask a cloud. */
+const TIMEOUT_MS = 30_000;
+
+/**
+ * Asks the program; `undefined` where it has no login for the server.
+ * @throws CREDENTIALS_INVALID, CANCELLED
+ */
+export async function askCredentialProgram(
+  question: CredentialQuestion,
+  variables: Readonly<Record<string, string | undefined>>,
+  signal: AbortSignal | undefined,
+): Promise<{ readonly username: string; readonly secret: string } | undefined> {
+  const { program, where } = question;
+  throwIfCancelled(signal);
+  // A name, never a path: a file of credentials does not get to say what is run from where.
+  if (!/^[A-Za-z0-9][A-Za-z0-9._+-]*$/.test(program)) throw invalid(where, "no name of a credential program");
+  const { status, output } = await run(question, variables, signal);
+  throwIfCancelled(signal);
+  const text = output.trim();
+  if (status !== 0) {
+    if (/credentials not found/i.test(text)) return undefined;
+    // Programs say on stdout what is wrong. Where it could be the answer itself, it is not shown.
+    const said = text.includes("{") ? "" : `: ${text.replace(/[^\x20-\x7e]+/g, " ").slice(0, 200)}`;
+    throw invalid(where, `docker-credential-${program} failed (status ${status})${said}`);
+  }
+  const answer = parseObject(text);
+  const username = answer === undefined ? undefined : stringIn(answer, "Username");
+  const secret = answer === undefined ? undefined : stringIn(answer, "Secret");
+  if (username === undefined || secret === undefined) {
+    throw invalid(where, `docker-credential-${program} did not answer with Username and Secret`);
+  }
+  return username === "" && secret === "" ? undefined : { username, secret };
+}
+
+interface Outcome {
+  readonly status: number;
+  readonly output: string;
+}
+
+function run(
+  question: CredentialQuestion,
+  variables: Readonly<Record<string, string | undefined>>,
+  signal: AbortSignal | undefined,
+): Promise<Outcome> {
+  const { program, where } = question;
+  const name = `docker-credential-${program}`;
+  return new Promise((resolve, reject) => {
+    const child = spawn(name, ["get"], {
+      env: { ...variables },
+      shell: false,
+      stdio: ["pipe", "pipe", "ignore"],
+      windowsHide: true,
+    });
+    const settle = (): void => {
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", onAbort);
+    };
+    const stop = (error: LambdaImgError): void => {
+      settle();
+      reject(error);
+      end(child);
+    };
+    const timeoutMs = question.timeoutMs ?? TIMEOUT_MS;
+    const timer = setTimeout(() => {
+      stop(invalid(where, `${name} did not answer for ${timeoutMs / 1000} s`));
+    }, timeoutMs);
+    const onAbort = (): void => {
+      stop(new LambdaImgError("CANCELLED", "cancelled", { cause: signal?.reason }));
+    };
+    signal?.addEventListener("abort", onAbort);
+    const pieces: Uint8Array[] = [];
+    let sizeBytes = 0;
+    child.stdout.on("data", (piece: Uint8Array) => {
+      sizeBytes += piece.length;
+      if (sizeBytes > CREDENTIAL_OUTPUT_BYTES_MAX) stop(invalid(where, `${name} prints too much`));
+      else pieces.push(piece);
+    });
+    child.on("error", (error: NodeJS.ErrnoException) => {
+      settle();
+      const why = error.code === "ENOENT" ? "is not installed" : `cannot be run (${error.code ?? "unknown"})`;
+      reject(invalid(where, `${name} ${why}`));
+    });
+    child.on("close", (status) => {
+      settle();
+      resolve({ status: status ?? -1, output: Buffer.concat(pieces).toString("utf8") });
+    });
+    // A program that does not read its input is heard by what it answers.
+    child.stdin.on("error", () => undefined);
+    child.stdin.end(`${question.server}\n`);
+  });
+}
+
+/** Ends it, and lets go of its pipes: its own children may hold them. */
+function end(child: ChildProcess): void {
+  child.kill("SIGKILL");
+  child.stdin?.destroy();
+  child.stdout?.destroy();
+  child.unref();
+}
+
+function invalid(where: string, why: string): LambdaImgError {
+  return new LambdaImgError("CREDENTIALS_INVALID", `credentials: ${where}: ${why}`);
+}
