@@ -130,7 +130,7 @@ function addCommand<Options extends CommonOptions>(
 }
 
 function addConvert(program: Command, run: Run): void {
-  addCommand<ConvertOptions>(program, run, {
+  const command = addCommand<ConvertOptions>(program, run, {
     usage: "convert <ref>",
     description: "Flatten an image into an ext4 disk image and put it into the store as encrypted chunks.",
     run: async ([reference = ""], options, use) => {
@@ -146,7 +146,13 @@ function addConvert(program: Command, run: Run): void {
       "--jobs <n>",
       "threads that seal chunks (default: one less than the processors); the result is the same",
     )
-    .option("--dry-run", "say what would be read, and store nothing")
+    .option("--dry-run", "say what would be read, and store nothing");
+  addRegistryOptions(command);
+}
+
+/** How registries are reached. */
+function addRegistryOptions(command: Command): void {
+  command
     .option("--username <name>", "who logs in to the registry (default: docker's and podman's files)")
     .option("--password-stdin", "read the password from standard input")
     .option("--insecure-registry <host[:port]>", "allow plain HTTP and any certificate there", collect)
@@ -207,7 +213,7 @@ function addReaders(program: Command, run: Run): void {
 }
 
 function addVerify(program: Command, run: Run): void {
-  addCommand<VerifyOptions>(program, run, {
+  const command = addCommand<VerifyOptions>(program, run, {
     usage: "verify <image>",
     description: "Read all of an image in the store and say what is not as it should be.",
     run: async ([image = ""], options, use) => {
@@ -219,4 +225,5 @@ function addVerify(program: Command, run: Run): void {
     .option("--platform <os/arch[/variant]>", "which image of an index (default: linux on this processor)")
     .option("--max-layer-size <size>", "refuse a layer that unpacks to more (default: 128G)")
     .option("--no-ext2fs", "leave out the second reader (libext2fs), which is slow");
+  addRegistryOptions(command);
 }

@@ -16,11 +16,12 @@ import {
   type VerifyReport,
 } from "../verify/verify-image.ts";
 import { openContext, openImageManifest, type CommonOptions } from "./context.ts";
+import { registryOptions, type RegistryCliOptions } from "./_registry.ts";
 import { toBase64, type Output } from "./output.ts";
 import { parseSize } from "./parse-size.ts";
 
 /** The command's options as commander gives them. */
-export interface VerifyOptions extends CommonOptions {
+export interface VerifyOptions extends CommonOptions, RegistryCliOptions {
   readonly source?: string;
   readonly platform?: string;
   readonly maxLayerSize?: string;
@@ -76,6 +77,7 @@ async function openSource(options: VerifyOptions, use: Use): Promise<Verificatio
   const image: OciImage = await openImage(reference, {
     platform,
     defaultPlatform: hostPlatform(),
+    registry: await registryOptions(reference, options),
     signal: use.signal,
   });
   return { image, layerBytesMax };
