@@ -10,7 +10,6 @@ import { showPlatform } from "../oci/platform.ts";
 import type { RegistryOptions } from "../registry/registry-client.ts";
 import type { OciImage } from "../source/oci-image.ts";
 import type { ImageReference } from "../source/reference.ts";
-import type { Output } from "./output.ts";
 
 /** The options as commander gives them. */
 export interface RegistryCliOptions {
@@ -55,12 +54,12 @@ export async function registryOptions(
   };
 }
 
-/** Prints what convert would pull. */
-export function reportDryRun(
+/** What convert would pull. */
+export function dryRun(
   image: OciImage,
-  run: { readonly reference: ImageReference; readonly imageName: string; readonly output: Output },
-): void {
-  const { reference, imageName, output } = run;
+  run: { readonly reference: ImageReference; readonly imageName: string },
+): { readonly json: Readonly<Record<string, unknown>>; readonly text: string } {
+  const { reference, imageName } = run;
   const platform = showPlatform(image.config.platform);
   const layers = image.layers.map(({ diffId, stored }) => ({
     diffId,
@@ -75,18 +74,17 @@ export function reportDryRun(
     ...{ command: "convert", dryRun: true, name: imageName, reference: reference.text },
     ...{ sourceDigest, platform, layers, bytes: { pulled: image.pulledBytes(), layers: layerBytes } },
   };
-  output.result(json, () =>
-    [
-      `${imageName}: would be converted from ${reference.text}`,
-      `  source    ${sourceDigest} (${platform})`,
-      ...layers.map(({ diffId, digest, sizeBytes }, layerIndex) => {
-        const size = sizeBytes === null ? "size not known" : showBytes(sizeBytes);
-        return `  layer ${layerIndex}   ${digest ?? diffId} (${size})`;
-      }),
-      `  in all    ${showBytes(layerBytes)} of layers; nothing was stored`,
-      "",
-    ].join("\n"),
-  );
+  const text = [
+    `${imageName}: would be converted from ${reference.text}`,
+    `  source    ${sourceDigest} (${platform})`,
+    ...layers.map(({ diffId, digest, sizeBytes }, layerIndex) => {
+      const size = sizeBytes === null ? "size not known" : showBytes(sizeBytes);
+      return `  layer ${layerIndex}   ${digest ?? diffId} (${size})`;
+    }),
+    `  in all    ${showBytes(layerBytes)} of layers; nothing was stored`,
+    "",
+  ].join("\n");
+  return { json, text };
 }
 
 async function readCertificates(path: string): Promise<string> {

@@ -2,7 +2,7 @@
 /** `lambda-img convert`. */
 import { availableParallelism } from "node:os";
 
-import { LambdaImgError } from "../base/error.ts";
+import { isLambdaImgError, LambdaImgError } from "../base/error.ts";
 import { LAYER_BYTES_MAX_DEFAULT } from "../base/limit.ts";
 import { showBytes } from "../base/units.ts";
 import { CHUNK_BYTES } from "../chunk/chunk.ts";
@@ -11,19 +11,22 @@ import { WorkerSealer } from "../convert/worker-sealer.ts";
 import { saltOf } from "../crypto/salt.ts";
 import { parseManifestId } from "../manifest/manifest-id.ts";
 import { hostPlatform } from "../oci/host-platform.ts";
-import { parsePlatform, showPlatform } from "../oci/platform.ts";
+import { parsePlatform, showPlatform, type Platform } from "../oci/platform.ts";
+import type { RegistryOptions } from "../registry/registry-client.ts";
+import type { SizeRequest } from "../ext4/geometry.ts";
 import { openImage } from "../source/open-image.ts";
 import type { OciImage } from "../source/oci-image.ts";
-import { defaultImageName, parseImageReference } from "../source/reference.ts";
+import { defaultImageName, parseImageReference, type ImageReference } from "../source/reference.ts";
 import { imageFileName } from "../store/image-name.ts";
 import { openContext, type CommonOptions } from "./context.ts";
-import { registryOptions, reportDryRun, type RegistryCliOptions } from "./_registry.ts";
+import { dryRun, registryOptions, type RegistryCliOptions } from "./_registry.ts";
 import type { Output } from "./output.ts";
 import { parseSize, parseSizeRequest } from "./parse-size.ts";
 
 /** The command's options as commander gives them. */
 export interface ConvertOptions extends CommonOptions, RegistryCliOptions {
   readonly dryRun?: boolean;
+  readonly allPlatforms?: boolean;
   readonly name?: string;
   readonly platform?: string;
   readonly size: string;
@@ -31,49 +34,114 @@ export interface ConvertOptions extends CommonOptions, RegistryCliOptions {
   readonly jobs?: string;
 }
 
+/** What the words of the command line mean. */
+interface Job {
+  readonly options: ConvertOptions;
+  readonly reference: ImageReference;
+  readonly registry: RegistryOptions | undefined;
+  readonly sizeRequest: SizeRequest;
+  readonly layerBytesMax: number;
+  readonly jobs: number;
+  readonly imageName: string;
+  readonly platform: Platform | undefined;
+}
+
+interface Use {
+  readonly output: Output;
+  readonly signal: AbortSignal;
+}
+
+/** What there is to say of one image. */
+interface Outcome {
+  readonly json: Readonly<Record<string, unknown>>;
+  readonly text: string;
+}
+
 /** Converts and prints what came of it. */
-export async function convert(
-  reference: string,
-  options: ConvertOptions,
-  use: { readonly output: Output; readonly signal: AbortSignal },
-): Promise<void> {
+export async function convert(reference: string, options: ConvertOptions, use: Use): Promise<void> {
+  const job = await parseJob(reference, options);
+  if (options.allPlatforms !== true) {
+    const { json, text } = await convertOne(job, use);
+    use.output.result(json, () => text);
+    return;
+  }
+  const outcomes: Outcome[] = [];
+  for (const each of await jobsOfPlatforms(job, use)) outcomes.push(await convertOne(each, use));
+  const images = outcomes.map(({ json }) => json);
+  use.output.result({ command: "convert", images }, () => outcomes.map(({ text }) => text).join(""));
+}
+
+async function parseJob(text: string, options: ConvertOptions): Promise<Job> {
+  const reference = parseImageReference(text);
+  const imageName = options.name ?? defaultImageName(reference);
+  checkName(imageName);
+  if (options.allPlatforms === true && options.platform !== undefined) {
+    throw new LambdaImgError("USAGE_INVALID", "--all-platforms: expected no --platform beside it");
+  }
+  return {
+    options,
+    reference,
+    imageName,
+    sizeRequest: parseSizeRequest(options.size),
+    layerBytesMax:
+      options.maxLayerSize === undefined
+        ? LAYER_BYTES_MAX_DEFAULT
+        : parseSize(options.maxLayerSize, "--max-layer-size"),
+    jobs: parseJobs(options.jobs),
+    platform: options.platform === undefined ? undefined : parsePlatform(options.platform),
+    registry: await registryOptions(reference, options),
+  };
+}
+
+/**
+ * One job for each platform for Linux that the image's index names, with a name of its own (`app-arm64`); the job as
+ * it is where there is no index.
+ */
+async function jobsOfPlatforms(job: Job, { signal }: Use): Promise<readonly Job[]> {
+  const platforms = new Map<string, Platform>();
+  const onPlatform = (platform: Platform): void => {
+    if (platform.os === "linux") platforms.set(showPlatform(platform), platform);
+  };
+  try {
+    await (
+      await openImage(job.reference, { ...job, defaultPlatform: hostPlatform(), signal, onPlatform })
+    ).close();
+  } catch (error) {
+    // There need not be one for this machine.
+    if (!isLambdaImgError(error, "PLATFORM_NOT_FOUND") || platforms.size === 0) throw error;
+  }
+  if (platforms.size === 0) return [job];
+  return [...platforms.values()].map((platform) => {
+    const { architecture, variant } = platform;
+    return {
+      ...job,
+      platform,
+      imageName: [job.imageName, architecture, ...(variant ? [variant] : [])].join("-"),
+    };
+  });
+}
+
+async function convertOne(job: Job, use: Use): Promise<Outcome> {
   const startedMs = performance.now();
   const { output, signal } = use;
-  const parsed = parseImageReference(reference);
-  const sizeRequest = parseSizeRequest(options.size);
-  const layerBytesMax =
-    options.maxLayerSize === undefined
-      ? LAYER_BYTES_MAX_DEFAULT
-      : parseSize(options.maxLayerSize, "--max-layer-size");
-  const jobs = parseJobs(options.jobs);
-  const platform = options.platform === undefined ? undefined : parsePlatform(options.platform);
-  const imageName = options.name ?? defaultImageName(parsed);
-  checkName(imageName);
-  const registry = await registryOptions(parsed, options);
-  const image = await openImage(parsed, { platform, defaultPlatform: hostPlatform(), registry, signal });
+  const { imageName, reference } = job;
+  const image = await openImage(reference, { ...job, defaultPlatform: hostPlatform(), signal });
   try {
-    if (options.dryRun === true) {
-      reportDryRun(image, { reference: parsed, imageName, output });
-      return;
-    }
-    const context = await openContext(options, { create: true, output });
+    if (job.options.dryRun === true) return dryRun(image, { reference, imageName });
+    const context = await openContext(job.options, { create: true, output });
     const { saltParameters } = context.store.activeRoot();
-    const sealer = new WorkerSealer(jobs, saltOf(saltParameters), await context.store.beginWriting());
+    const sealer = new WorkerSealer(job.jobs, saltOf(saltParameters), await context.store.beginWriting());
     try {
       const result = await convertImage({
-        image,
-        store: context.store,
-        sealer,
-        keyring: context.keyring,
-        imageName,
-        sizeRequest,
-        layerBytesMax,
-        signal,
+        ...{ image, imageName, sealer, signal, store: context.store, keyring: context.keyring },
+        sizeRequest: job.sizeRequest,
+        layerBytesMax: job.layerBytesMax,
         onProgress: (progress) => {
           output.status(() => showProgress(progress));
         },
       });
-      report(result, { image, imageName, output, seconds: (performance.now() - startedMs) / 1000 });
+      const seconds = Math.round(performance.now() - startedMs) / 1000;
+      return outcomeOf(result, { image, imageName, output, seconds });
     } finally {
       await sealer.close();
       await context.store.close();
@@ -83,7 +151,7 @@ export async function convert(
   }
 }
 
-function report(
+function outcomeOf(
   result: ConversionResult,
   run: {
     readonly image: OciImage;
@@ -91,8 +159,8 @@ function report(
     readonly output: Output;
     readonly seconds: number;
   },
-): void {
-  const { image, imageName, output } = run;
+): Outcome {
+  const { image, imageName, output, seconds } = run;
   const { chunks } = result;
   if (result.clampedTimeCount > 0) {
     output.warn(
@@ -101,7 +169,6 @@ function report(
   }
   const sizeBytes = result.diskChunkCount * CHUNK_BYTES;
   const platform = showPlatform(image.config.platform);
-  const seconds = Math.round(run.seconds * 1000) / 1000;
   const json = {
     command: "convert",
     name: imageName,
@@ -115,16 +182,15 @@ function report(
     clampedTimes: result.clampedTimeCount,
     seconds,
   };
-  output.result(json, () =>
-    [
-      `${imageName}: ${result.manifestId}`,
-      `  source    ${image.sourceDigest} (${platform}, ${image.layers.length} layers, ${showBytes(result.layerBytes)} read)`,
-      `  disk      ${showBytes(sizeBytes)}, digest ${result.diskDigest}`,
-      `  chunks    ${result.diskChunkCount}: ${chunks.zero} zero, ${chunks.unique} unique, of these ${chunks.new} new and ${chunks.reused} there before`,
-      `  stored    ${showBytes(result.storedBytes)} in ${seconds} s`,
-      "",
-    ].join("\n"),
-  );
+  const text = [
+    `${imageName}: ${result.manifestId}`,
+    `  source    ${image.sourceDigest} (${platform}, ${image.layers.length} layers, ${showBytes(result.layerBytes)} read)`,
+    `  disk      ${showBytes(sizeBytes)}, digest ${result.diskDigest}`,
+    `  chunks    ${result.diskChunkCount}: ${chunks.zero} zero, ${chunks.unique} unique, of these ${chunks.new} new and ${chunks.reused} there before`,
+    `  stored    ${showBytes(result.storedBytes)} in ${seconds} s`,
+    "",
+  ].join("\n");
+  return { json, text };
 }
 
 /** Refuses before the work what putRef would refuse after it, and a name that could never be used. */

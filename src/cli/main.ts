@@ -146,6 +146,7 @@ function addConvert(program: Command, run: Run): void {
       "--jobs <n>",
       "threads that seal chunks (default: one less than the processors); the result is the same",
     )
+    .option("--all-platforms", "convert the image for each platform of its index, as NAME-ARCH")
     .option("--dry-run", "say what would be read, and store nothing");
   addRegistryOptions(command);
 }

@@ -13,6 +13,8 @@ import { documentTooLarge } from "./_file-error.ts";
 export interface PlatformChoice {
   readonly platform: Platform | undefined;
   readonly defaultPlatform: Platform;
+  /** Told of each platform that an entry of an index names. */
+  onPlatform?(platform: Platform): void;
 }
 
 /** Reads a document by its descriptor; not yet verified. `label` is for messages. */
@@ -101,12 +103,14 @@ interface Candidate {
 
 /** One search: counts what it looks at, and remembers the platforms it saw for the message. */
 class ManifestSearch {
+  readonly #choice: PlatformChoice;
   readonly #wanted: Platform;
   readonly #read: ReadDocument;
   readonly #platforms: Platform[] = [];
   #descriptorCount = 0;
 
   constructor(choice: PlatformChoice, read: ReadDocument) {
+    this.#choice = choice;
     this.#wanted = choice.platform ?? choice.defaultPlatform;
     this.#read = read;
   }
@@ -141,6 +145,7 @@ class ManifestSearch {
   #distanceOf(entry: Descriptor, isOnly: boolean): number | undefined {
     if (entry.platform !== undefined) {
       this.#platforms.push(entry.platform);
+      this.#choice.onPlatform?.(entry.platform);
       return platformDistance(this.#wanted, entry.platform);
     }
     return isOnly || isIndex(entry) ? 0 : undefined;

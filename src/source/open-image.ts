@@ -20,6 +20,8 @@ export interface OpenImageOptions {
   /** How registries are reached; without it as nobody, and directly. */
   readonly registry?: RegistryOptions | undefined;
   readonly signal?: AbortSignal | undefined;
+  /** Told of each platform that an entry of the image's indexes names, until one is chosen. */
+  onPlatform?(platform: Platform): void;
 }
 
 /**

@@ -52,6 +52,30 @@ describe.skipIf(!isBuilt)("lambda-img convert (needs npm run build)", () => {
     expect(`${stored! / 524_288}`).toBe(`${storedFiles(home)}`);
   });
 
+  test("converts every platform of an index under names of their own", async () => {
+    const sample = path.resolve(import.meta.dirname, "../../fixtures/images/sample");
+    const json = jsonOf(await home.run(["convert", `oci:${sample}`, "--all-platforms", "--json"]));
+    const images = json["images"] as Record<string, unknown>[];
+    expect(images.map(({ name, platform }) => [name, platform])).toEqual([
+      ["sample-amd64", "linux/amd64"],
+      ["sample-arm64", "linux/arm64"],
+    ]);
+    // The layers are the same, and so is the disk; the manifests name two images.
+    expect(new Set(images.map(({ disk }) => JSON.stringify(disk))).size).toBe(1);
+    expect(new Set(images.map(({ manifest }) => manifest)).size).toBe(2);
+    const single = jsonOf(await home.run(["convert", "oci:app", "--all-platforms", "--json"]));
+    expect((single["images"] as Record<string, unknown>[]).map(({ name }) => name)).toEqual(["app"]);
+    const both = await home.run([
+      "convert",
+      "oci:app",
+      "--all-platforms",
+      "--platform",
+      "linux/amd64",
+      "--json",
+    ]);
+    expect([both.status, errorOf(both)["code"]]).toEqual([2, "USAGE_INVALID"]);
+  });
+
   test("leaves the store as it was when the image turns out to be broken", async () => {
     await home.run(["convert", "oci:app"]);
     const files = (): string[] =>
