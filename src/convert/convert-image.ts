@@ -1,6 +1,7 @@
 /** The conversion: an image from a source becomes chunks, a manifest and a name in a store. */
 import type { Digest } from "../base/digest.ts";
 import { assert, definite, LambdaImgError } from "../base/error.ts";
+import { forEachLimited } from "../base/pool.ts";
 import { CHUNK_BYTES, type ChunkName } from "../chunk/chunk.ts";
 import { DiskDigestBuilder } from "../chunk/disk-digest.ts";
 import type { Keyring } from "../crypto/keyring.ts";
@@ -135,23 +136,32 @@ function throwIfCancelled({ signal }: Conversion): void {
 
 /** All layers by index; equal layers are converted once and stand in each of their places. */
 async function convertLayers(conversion: Conversion, intake: ChunkIntake): Promise<ConvertedLayer[]> {
-  const { image, signal } = conversion;
+  const { image } = conversion;
   const byDiffId = new Map<string, ConvertedLayer>();
   const entryBudget = new EntryBudget();
   let tarBytes = 0;
-  for await (const stream of image.streamLayers({ signal })) {
+  // One layer's failure ends the others: nobody waits for gigabytes that come to nothing.
+  const stop = new AbortController();
+  const signals = conversion.signal === undefined ? [] : [conversion.signal];
+  const signal = AbortSignal.any([stop.signal, ...signals]);
+  await forEachLimited(image.streamLayers({ signal }), image.layersAtOnce, async (stream) => {
     const { label, diffId } = stream.descriptor;
-    const layer = await convertLayer(stream, intake, {
-      layerBytesMax: conversion.layerBytesMax,
-      entryBudget,
-      signal,
-      onBytes: (sizeBytes) => {
-        tarBytes += sizeBytes;
-        conversion.onProgress?.({ stage: "layer", label, tarBytes, pulledBytes: image.pulledBytes() });
-      },
-    });
-    byDiffId.set(diffId, layer);
-  }
+    try {
+      const layer = await convertLayer(stream, intake, {
+        layerBytesMax: conversion.layerBytesMax,
+        entryBudget,
+        signal,
+        onBytes: (sizeBytes) => {
+          tarBytes += sizeBytes;
+          conversion.onProgress?.({ stage: "layer", label, tarBytes, pulledBytes: image.pulledBytes() });
+        },
+      });
+      byDiffId.set(diffId, layer);
+    } catch (error) {
+      stop.abort(error);
+      throw error;
+    }
+  });
   return image.layers.map(({ diffId }) => definite(byDiffId.get(diffId), "the source gave every layer"));
 }
 

@@ -36,6 +36,8 @@ export class FilesImage implements OciImage {
     this.#parts = parts;
   }
 
+  // On one disk and few processors two layers at a time are no faster than one; an archive has them in a row.
+  readonly layersAtOnce = 1;
   readonly pulledBytes = (): number => this.#parts.files.pulledBytes();
 
   async *streamLayers(options: {

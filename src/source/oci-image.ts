@@ -16,7 +16,7 @@ export interface LayerDescriptor {
   readonly label: string;
 }
 
-/** One distinct layer's bytes as stored. The stream must be read to its end or returned before the next is asked for. */
+/** One distinct layer's bytes as stored. Who is given it reads it to its end or returns it. */
 export interface LayerStream {
   /** The lowest index among the descriptors with this content; equal layers are given once. */
   readonly descriptor: LayerDescriptor;
@@ -32,6 +32,8 @@ export interface OciImage {
   readonly layers: readonly LayerDescriptor[];
   /** Bytes read so far from outside for documents and layers, as stored. */
   readonly pulledBytes: () => number;
+  /** How many streams of `streamLayers` may be open when the next is asked for, that one included. */
+  readonly layersAtOnce: number;
   /**
    * The layers' bytes, each distinct diff ID once, in the order that is cheapest for the source (that of a
    * compressed archive, else base first). The bytes are as stored and not yet verified: layer/ does that.

@@ -99,3 +99,18 @@ describe("forEachLimited", () => {
     await forEachLimited([], 1, () => Promise.reject(new Error("never")));
   });
 });
+
+test("a failure of the items waits for what is under way, too", async () => {
+  let isDone = false;
+  const items = async function* (): AsyncGenerator<number> {
+    yield 1;
+    await Promise.resolve();
+    throw new Error("no more");
+  };
+  const work = async (): Promise<void> => {
+    for (let turn = 0; turn < 10; turn++) await Promise.resolve();
+    isDone = true;
+  };
+  await expect(forEachLimited(items(), 2, work)).rejects.toThrow("no more");
+  expect(isDone).toBe(true);
+});

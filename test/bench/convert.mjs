@@ -2,7 +2,7 @@
 //   npm run bench -- [--image OCI-LAYOUT] [--runs N] [--write]
 // Without --image it makes one from this machine's /usr (up to 400 MB, one gzip layer). Prints medians, spreads and
 // ratios; --write keeps them in docs/benchmarks/convert.json. Peers that are not installed are left out by name.
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import {
   cpSync,
@@ -29,10 +29,12 @@ const { values } = parseArgs({
 });
 const work = mkdtempSync(path.join(os.tmpdir(), "lambda-img-bench-"));
 
+let registry;
 try {
   const layout =
     values.image === undefined ? makeImage(path.join(work, "image")) : path.resolve(values.image);
-  const peers = listPeers(layout).filter(isPossible);
+  registry = await startRegistry(layout);
+  const peers = [...listPeers(layout), ...listRegistryPeers()].filter(isPossible);
   const rows = new Map(peers.map((peer) => [peer.name, []]));
   for (let run = 0; run <= Number(values.runs); run++) {
     for (const peer of peers) {
@@ -42,7 +44,69 @@ try {
   }
   report(layout, rows);
 } finally {
+  registry?.child.kill();
   rmSync(work, { recursive: true, force: true });
+}
+
+/** Debian's docker-registry on loopback with the image in it, pushed by skopeo; `undefined` without the two. */
+async function startRegistry(layout) {
+  if (!isPossible({ name: "registry", needs: ["docker-registry", "skopeo"] })) return undefined;
+  const port = 20_000 + (process.pid % 20_000);
+  const config = path.join(work, "registry.yml");
+  const data = path.join(work, "registry");
+  mkdirSync(data);
+  writeFileSync(
+    config,
+    `version: 0.1\nstorage: {filesystem: {rootdirectory: ${data}}}\nhttp: {addr: 127.0.0.1:${port}}\n`,
+  );
+  const child = spawn("docker-registry", ["serve", config], { stdio: "ignore" });
+  const name = `127.0.0.1:${port}/bench`;
+  for (let tries = 0; tries < 50; tries++) {
+    const { status } = spawnSync("skopeo", [
+      "copy",
+      "--quiet",
+      "--dest-tls-verify=false",
+      `oci:${layout}:${tagOf(layout)}`,
+      `docker://${name}`,
+    ]);
+    if (status === 0) return { child, name };
+    await new Promise((done) => setTimeout(done, 100));
+  }
+  child.kill();
+  throw new Error("docker-registry did not take the image");
+}
+
+function listRegistryPeers() {
+  if (registry === undefined) return [];
+  const out = path.join(work, "out");
+  return [
+    {
+      name: "lambda-img convert (registry)",
+      needs: [],
+      command: [
+        process.execPath,
+        path.join(top, "bin/lambda-img"),
+        "convert",
+        registry.name,
+        "--name",
+        "bench",
+        "--quiet",
+        "--store",
+        path.join(out, "store"),
+        "--key",
+        path.join(work, "key.json"),
+      ],
+    },
+    {
+      name: "skopeo copy, umoci unpack",
+      needs: ["umoci", "root"],
+      command: [
+        "sh",
+        "-c",
+        `skopeo copy --quiet --src-tls-verify=false docker://${registry.name} oci:${out}/l:x && umoci unpack --image ${out}/l:x ${out}/b`,
+      ],
+    },
+  ];
 }
 
 function listPeers(layout) {
@@ -136,7 +200,7 @@ function report(layout, rows) {
     };
     result.push({ ...row, ratio: ours / row.wall });
     console.log(
-      `${name.padEnd(28)} wall ${row.wall.toFixed(2)} s (${row.wallMin.toFixed(2)} to ${row.wallMax.toFixed(2)})  cpu ${row.cpu.toFixed(2)} s  ours / this ${(ours / row.wall).toFixed(2)}`,
+      `${name.padEnd(30)} wall ${row.wall.toFixed(2)} s (${row.wallMin.toFixed(2)} to ${row.wallMax.toFixed(2)})  cpu ${row.cpu.toFixed(2)} s  ours / this ${(ours / row.wall).toFixed(2)}`,
     );
   }
   if (!values.write) return;

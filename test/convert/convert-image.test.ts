@@ -7,6 +7,10 @@ import { showSizeRequest, type Progress } from "../../src/convert/convert-image.
 import { InlineSealer } from "../../src/convert/inline-sealer.ts";
 import { CHUNK_BYTES } from "../../src/chunk/chunk.ts";
 import { DirectoryStore } from "../../src/store/directory-store.ts";
+import { parsePlatform } from "../../src/oci/platform.ts";
+import { openImage } from "../../src/source/open-image.ts";
+import type { OciImage } from "../../src/source/oci-image.ts";
+import { parseImageReference } from "../../src/source/reference.ts";
 import { tarBuilder } from "../support/tar-builder.ts";
 import { ConvertPlace, KEYRING, SALT } from "./_memory.ts";
 
@@ -150,4 +154,90 @@ test.each([
   [{ kind: "free", sizeBytes: 1024 } as const, "+1024"],
 ])("a size request %j is kept as %s", (request, text) => {
   expect(showSizeRequest(request)).toBe(text);
+});
+
+describe("several layers at a time", () => {
+  const layers = ["a", "b", "c"].map((name) => ({ tar: tarBuilder().file(name, name.repeat(5000)).end() }));
+  let place: ConvertPlace;
+  beforeAll(() => {
+    place = new ConvertPlace();
+  });
+  afterAll(() => {
+    place.remove();
+  });
+
+  /** The image of a layout, as a source that has all its layers open at once; `wrap` stands before each one's bytes. */
+  async function openAtOnce(
+    wrap: (
+      bytes: AsyncIterable<Uint8Array>,
+      use: { index: number; signal: AbortSignal | undefined },
+    ) => AsyncIterable<Uint8Array>,
+  ): Promise<OciImage> {
+    const image = await openImage(parseImageReference(`oci:${place.layout(layers)}`), {
+      platform: undefined,
+      defaultPlatform: parsePlatform("linux/amd64"),
+    });
+    return {
+      ...{ sourceDigest: image.sourceDigest, config: image.config, layers: image.layers },
+      ...{ pulledBytes: image.pulledBytes, layersAtOnce: layers.length, close: () => image.close() },
+      async *streamLayers({ signal }) {
+        for await (const { descriptor, bytes } of image.streamLayers({})) {
+          const pieces: Uint8Array[] = [];
+          for await (const piece of bytes) pieces.push(piece);
+          const copy = async function* (): AsyncGenerator<Uint8Array> {
+            await Promise.resolve();
+            yield* pieces;
+          };
+          yield { descriptor, bytes: wrap(copy(), { index: descriptor.layerIndex, signal }) };
+        }
+      },
+    };
+  }
+
+  test("gives the image that one at a time gives", async () => {
+    let open = 0;
+    let release = (): void => undefined;
+    const allOpen = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    const image = await openAtOnce(async function* (bytes) {
+      // No layer goes on before all are open: one at a time would stand still here.
+      if (++open === layers.length) release();
+      await allOpen;
+      yield* bytes;
+    });
+    const together = await place.convert(layers, { image });
+    const alone = await place.convert(layers);
+    expect(together.result.diskDigest).toBe(alone.result.diskDigest);
+    expect(Buffer.compare(together.disk, alone.disk)).toBe(0);
+    await image.close();
+  });
+
+  test("end together when one fails, with what that one says", async () => {
+    const stopped: number[] = [];
+    let waiting = 0;
+    let release = (): void => undefined;
+    const othersWait = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    const image = await openAtOnce(async function* (bytes, { index, signal }) {
+      if (index === 1) {
+        await othersWait;
+        for await (const piece of bytes)
+          yield Uint8Array.from(piece, (byte, at) => (at === 30 ? byte ^ 1 : byte));
+        return;
+      }
+      await new Promise<void>((resolve) => {
+        signal?.addEventListener("abort", () => {
+          stopped.push(index);
+          resolve();
+        });
+        if (++waiting === layers.length - 1) release();
+      });
+      yield* bytes;
+    });
+    await expect(place.convert(layers, { image })).rejects.toMatchObject({ code: "DIGEST_MISMATCH" });
+    expect(stopped).toEqual([0, 2]);
+    await image.close();
+  });
 });
