@@ -183,6 +183,7 @@ class MetadataPlanner {
       this.valueInodes.set(key, { ...planned, inodeNumber: this.endNumber++, dataBlock: this.end });
       this.end += divCeil(planned.value.length, BLOCK_BYTES);
     }
+    this.end = alignUp(this.end, CHUNK_BLOCKS);
   }
 
   #place(inode: Inode): void {
