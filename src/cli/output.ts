@@ -45,7 +45,7 @@ export class Output {
     if (this.#hasStatus && now - this.#statusShownAt < STATUS_INTERVAL_MS) return;
     this.#statusShownAt = now;
     this.#hasStatus = true;
-    const columns = process.stderr.columns;
+    const columns = process.stderr.columns || 80; // Some terminals do not say.
     process.stderr.write(`\r\x1b[2K${text().slice(0, Math.max(20, columns - 1))}`);
   }
 
