@@ -1,9 +1,9 @@
 /** The files of a disk image as a tar: what the layers said, in one archive. */
-import { asByteString } from "../base/bytes.ts";
+import { asByteString, type ByteString } from "../base/bytes.ts";
+import { BLOCK_BYTES } from "../ext4/constants.ts";
 import type { Ext4Inode, Ext4Reader } from "../ext4/reader.ts";
 import type { TarEntry } from "../tar/entry.ts";
 import { encodeTarEntry, TAR_END, tarPadding } from "../tar/writer.ts";
-import type { ByteString } from "../base/bytes.ts";
 
 /** Yields the archive: entries in byte order of their paths, directories first, later names of an inode as hard links. */
 export async function* encodeTree(reader: Ext4Reader): AsyncGenerator<Uint8Array> {
@@ -69,5 +69,3 @@ async function regionsOf(reader: Ext4Reader, inode: Ext4Inode): Promise<TarEntry
     regions.length === 1 && regions[0]?.offsetBytes === 0 && regions[0].sizeBytes === inode.sizeBytes;
   return isWhole || inode.sizeBytes === 0 ? undefined : regions;
 }
-
-const BLOCK_BYTES = 4096;

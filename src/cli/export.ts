@@ -45,7 +45,7 @@ export async function exportImage(
     const { manifestId, content } = await openImageManifest(context, image);
     const device = new ImageDevice(context.store, content);
     const pieces = cancellable(
-      format === "ext4" ? diskPieces(device) : tarPieces(await Ext4Reader.open(device)),
+      format === "ext4" ? diskPieces(device) : encodeTree(await Ext4Reader.open(device)),
       use.signal,
     );
     const sizeBytes = isStdout
@@ -80,10 +80,6 @@ async function* diskPieces(device: ImageDevice): AsyncGenerator<Piece> {
     next?.catch(() => undefined);
     yield chunk ?? CHUNK_BYTES;
   }
-}
-
-async function* tarPieces(reader: Ext4Reader): AsyncGenerator<Piece> {
-  yield* encodeTree(reader);
 }
 
 async function* cancellable(pieces: AsyncIterable<Piece>, signal: AbortSignal): AsyncGenerator<Piece> {

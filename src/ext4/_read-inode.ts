@@ -1,5 +1,6 @@
 /** Reads and checks one inode (Documentation/filesystems/ext4 "Index Nodes"). */
 import { viewOf } from "../base/bytes.ts";
+import type { Timestamp } from "../base/timestamp.ts";
 import { checksumNumber, type DiskImage } from "./_read-disk-image.ts";
 import { invalidImage, requireChecksum, showBits } from "./_read-error.ts";
 import type { Ext4Superblock } from "./_read-superblock.ts";
@@ -8,13 +9,6 @@ import { crc32c } from "./crc32c.ts";
 
 /** What an inode is. */
 export type Ext4FileType = "file" | "dir" | "symlink" | "char" | "block" | "fifo" | "socket";
-
-/** A point in time with floor semantics: -1.5 s is seconds -2, nanoseconds 500,000,000. */
-export interface Ext4Timestamp {
-  readonly seconds: number;
-  /** 0 to 999,999,999. */
-  readonly nanoseconds: number;
-}
 
 /** One inode, its checksum verified. */
 export interface Ext4Inode {
@@ -25,9 +19,9 @@ export interface Ext4Inode {
   readonly uid: number;
   readonly gid: number;
   readonly sizeBytes: number;
-  readonly atime: Ext4Timestamp;
-  readonly ctime: Ext4Timestamp;
-  readonly mtime: Ext4Timestamp;
+  readonly atime: Timestamp;
+  readonly ctime: Timestamp;
+  readonly mtime: Timestamp;
   /** Of a directory with more than 64,998 subdirectories: 1 (feature dir_nlink). */
   readonly linkCount: number;
   readonly flags: number;
@@ -88,7 +82,7 @@ function parseInode(superblock: Ext4Superblock, inodeNumber: number, raw: Uint8A
   const device = decodeDevice(type, u32(I_BLOCK_OFFSET), u32(I_BLOCK_OFFSET + 4));
   const extra = (offset: number): number =>
     offset + 4 <= GOOD_OLD_INODE_BYTES + extraBytes ? u32(offset) : 0;
-  const time = (offset: number, extraOffset: number): Ext4Timestamp =>
+  const time = (offset: number, extraOffset: number): Timestamp =>
     decodeTime(where, view.getInt32(offset, true), extra(extraOffset));
   return {
     inodeNumber,
@@ -154,7 +148,7 @@ function decodeBlocks(
 }
 
 /** "Inode Timestamps": two more bits of seconds on top of a signed 32-bit number, and 30 bits of nanoseconds. */
-function decodeTime(where: string, seconds: number, extra: number): Ext4Timestamp {
+function decodeTime(where: string, seconds: number, extra: number): Timestamp {
   const nanoseconds = extra >>> 2;
   if (nanoseconds > 999_999_999) throw invalidImage(`${where} time`, "below 10^9 ns", nanoseconds);
   return { seconds: seconds + (extra & 3) * 2 ** 32, nanoseconds };

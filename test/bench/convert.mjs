@@ -83,19 +83,7 @@ function listRegistryPeers() {
     {
       name: "lambda-img convert (registry)",
       needs: [],
-      command: [
-        process.execPath,
-        path.join(top, "bin/lambda-img"),
-        "convert",
-        registry.name,
-        "--name",
-        "bench",
-        "--quiet",
-        "--store",
-        path.join(out, "store"),
-        "--key",
-        path.join(work, "key.json"),
-      ],
+      command: convertCommand(registry.name),
     },
     {
       name: "skopeo copy, umoci unpack",
@@ -109,6 +97,21 @@ function listRegistryPeers() {
   ];
 }
 
+/** Converts into a store that each turn begins without. */
+function convertCommand(reference) {
+  const options = ["--store", path.join(work, "out/store"), "--key", path.join(work, "key.json")];
+  return [
+    process.execPath,
+    path.join(top, "bin/lambda-img"),
+    "convert",
+    reference,
+    "--name",
+    "bench",
+    "--quiet",
+    ...options,
+  ];
+}
+
 function listPeers(layout) {
   const layers = layersOf(layout);
   const quoted = layers.map((layer) => `'${layer.path}'`).join(" ");
@@ -118,19 +121,7 @@ function listPeers(layout) {
     {
       name: "lambda-img convert",
       needs: [],
-      command: [
-        process.execPath,
-        path.join(top, "bin/lambda-img"),
-        "convert",
-        `oci:${layout}`,
-        "--name",
-        "bench",
-        "--quiet",
-        "--store",
-        path.join(out, "store"),
-        "--key",
-        path.join(work, "key.json"),
-      ],
+      command: convertCommand(`oci:${layout}`),
     },
     {
       name: "gzip -dc | sha256sum",
