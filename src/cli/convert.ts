@@ -14,6 +14,7 @@ import { hostPlatform } from "../oci/host-platform.ts";
 import { parsePlatform, showPlatform, type Platform } from "../oci/platform.ts";
 import type { RegistryOptions } from "../registry/registry-client.ts";
 import type { SizeRequest } from "../ext4/geometry.ts";
+import { parseMtimePolicy, showMtimePolicy, type MtimePolicy } from "../tree/mtime-policy.ts";
 import { openImage } from "../source/open-image.ts";
 import type { OciImage } from "../source/oci-image.ts";
 import { defaultImageName, parseImageReference, type ImageReference } from "../source/reference.ts";
@@ -30,6 +31,7 @@ export interface ConvertOptions extends CommonOptions, RegistryCliOptions {
   readonly name?: string;
   readonly platform?: string;
   readonly size: string;
+  readonly mtime?: string;
   readonly maxLayerSize?: string;
   readonly jobs?: string;
 }
@@ -40,6 +42,7 @@ interface Job {
   readonly reference: ImageReference;
   readonly registry: RegistryOptions | undefined;
   readonly sizeRequest: SizeRequest;
+  readonly mtimePolicy: MtimePolicy;
   readonly layerBytesMax: number;
   readonly jobs: number;
   readonly imageName: string;
@@ -60,6 +63,9 @@ interface Outcome {
 /** Converts and prints what came of it. */
 export async function convert(reference: string, options: ConvertOptions, use: Use): Promise<void> {
   const job = await parseJob(reference, options);
+  if (options.mtime === undefined && job.mtimePolicy.kind !== "preserve") {
+    use.output.note(`SOURCE_DATE_EPOCH is set: --mtime ${showMtimePolicy(job.mtimePolicy)}`);
+  }
   if (options.allPlatforms !== true) {
     const { json, text } = await convertOne(job, use);
     use.output.result(json, () => text);
@@ -83,6 +89,7 @@ async function parseJob(text: string, options: ConvertOptions): Promise<Job> {
     reference,
     imageName,
     sizeRequest: parseSizeRequest(options.size),
+    mtimePolicy: chooseMtimePolicy(options.mtime, process.env["SOURCE_DATE_EPOCH"]),
     layerBytesMax:
       options.maxLayerSize === undefined
         ? LAYER_BYTES_MAX_DEFAULT
@@ -135,6 +142,7 @@ async function convertOne(job: Job, use: Use): Promise<Outcome> {
       const result = await convertImage({
         ...{ image, imageName, sealer, signal, store: context.store, keyring: context.keyring },
         sizeRequest: job.sizeRequest,
+        mtimePolicy: job.mtimePolicy,
         layerBytesMax: job.layerBytesMax,
         onProgress: (progress) => {
           output.status(() => showProgress(progress));
@@ -218,6 +226,20 @@ function showProgress(progress: Progress): string {
     case "manifest":
       return "writing the manifest";
   }
+}
+
+/** What the option says; without it, what reproducible-builds.org has every tool do with SOURCE_DATE_EPOCH. */
+function chooseMtimePolicy(option: string | undefined, sourceDateEpoch: string | undefined): MtimePolicy {
+  if (option === undefined && (sourceDateEpoch === undefined || sourceDateEpoch === ""))
+    return { kind: "preserve" };
+  const policy = parseMtimePolicy(option ?? `clamp:${sourceDateEpoch}`);
+  if (policy !== undefined) return policy;
+  throw new LambdaImgError(
+    "USAGE_INVALID",
+    option === undefined
+      ? `SOURCE_DATE_EPOCH: expected seconds since 1970, found ${JSON.stringify(sourceDateEpoch)}`
+      : `--mtime: expected preserve, zero or clamp:SECONDS, found ${JSON.stringify(option)}`,
+  );
 }
 
 function parseJobs(text: string | undefined): number {

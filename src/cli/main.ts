@@ -141,6 +141,10 @@ function addConvert(program: Command, run: Run): void {
     .option("--name <name>", "the image's name in the store (default: from REF)")
     .option("--platform <os/arch[/variant]>", "which image of an index (default: linux on this processor)")
     .option("--size <size>", "size of the disk image: 10G in all, +2G free, or auto", "auto")
+    .option(
+      "--mtime <policy>",
+      "times of files: preserve, zero or clamp:SECONDS (default: preserve, or clamp to $SOURCE_DATE_EPOCH)",
+    )
     .option("--max-layer-size <size>", "refuse a layer that unpacks to more (default: 128G)")
     .option(
       "--jobs <n>",

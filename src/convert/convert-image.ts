@@ -16,6 +16,7 @@ import { EntryBudget } from "../segment/segment-builder.ts";
 import type { OciImage } from "../source/oci-image.ts";
 import type { Store } from "../store/store.ts";
 import { Flattener } from "../tree/flatten.ts";
+import { applyMtimePolicy, showMtimePolicy, type MtimePolicy } from "../tree/mtime-policy.ts";
 import { ChunkIntake } from "./chunk-intake.ts";
 import { ChunkLedger, type ChunkSealer } from "./chunk-sealer.ts";
 import { convertLayer, type ConvertedLayer } from "./convert-layer.ts";
@@ -29,6 +30,7 @@ export interface Conversion {
   readonly keyring: Keyring;
   readonly imageName: string;
   readonly sizeRequest: SizeRequest;
+  readonly mtimePolicy: MtimePolicy;
   readonly layerBytesMax: number;
   readonly signal?: AbortSignal | undefined;
   /** Told what is being done; for people. */
@@ -78,6 +80,7 @@ export async function convertImage(conversion: Conversion): Promise<ConversionRe
   const layerBytes = image.pulledBytes() - before;
   conversion.onProgress?.({ stage: "flatten" });
   const tree = flatten(layers);
+  applyMtimePolicy(tree, conversion.mtimePolicy);
   const plan = planDisk({
     tree,
     segmentChunkCounts: layers.map((layer) => layer.segment.chunkCount),
@@ -105,7 +108,8 @@ export async function convertImage(conversion: Conversion): Promise<ConversionRe
     intake.add(disk, chunkIndex, bytes);
   }
   await intake.finish();
-  const content = manifestContent(conversion, plan, disk);
+  const segmentChunkCounts = layers.map((layer) => layer.segment.chunkCount);
+  const content = manifestContent(conversion, { plan, segmentChunkCounts }, disk);
   conversion.onProgress?.({ stage: "durable" });
   // Only what the manifest names: chunks as they were before hidden files were zeroed stay staged, and go with it.
   await store.barrier(tableChunkNames(content));
@@ -178,7 +182,12 @@ function copyLedger(from: ChunkLedger, to: ChunkLedger, firstChunk: number): voi
   }
 }
 
-function manifestContent(conversion: Conversion, plan: DiskPlan, disk: ChunkLedger): ManifestContent {
+function manifestContent(
+  conversion: Conversion,
+  layout: { readonly plan: DiskPlan; readonly segmentChunkCounts: readonly number[] },
+  disk: ChunkLedger,
+): ManifestContent {
+  const { plan, segmentChunkCounts } = layout;
   const { image } = conversion;
   const diskChunkCount = plan.geometry.blockCount / CHUNK_BLOCKS;
   assert(disk.length <= diskChunkCount, "every chunk lies on the disk");
@@ -200,8 +209,15 @@ function manifestContent(conversion: Conversion, plan: DiskPlan, disk: ChunkLedg
     layerDiffIds: diffIds,
     platform,
     run,
+    segments: plan.segmentStarts.map((firstBlock, layerIndex) => ({
+      firstChunk: firstBlock / CHUNK_BLOCKS,
+      chunkCount: definite(segmentChunkCounts[layerIndex], "every layer has a segment"),
+    })),
     sourceDigest: image.sourceDigest,
-    options: { mtime: "preserve", sizeRequest: showSizeRequest(conversion.sizeRequest) },
+    options: {
+      mtime: showMtimePolicy(conversion.mtimePolicy),
+      sizeRequest: showSizeRequest(conversion.sizeRequest),
+    },
   });
 }
 

@@ -29,6 +29,13 @@ export interface PlatformRecord {
   readonly variant?: string;
 }
 
+/** Where a layer's segment lies on the disk, in chunks. */
+export interface SegmentRecord {
+  readonly firstChunk: number;
+  /** 0 for a layer without bytes of files. */
+  readonly chunkCount: number;
+}
+
 /** The image behind a disk image. */
 export interface ImageRecord {
   /** chunk/disk-digest.ts. */
@@ -39,6 +46,8 @@ export interface ImageRecord {
   readonly layerDiffIds: readonly DiffId[];
   readonly platform: PlatformRecord;
   readonly run: RunRecord;
+  /** One for each of `layerDiffIds`. */
+  readonly segments: readonly SegmentRecord[];
   /** The image manifest's digest; of a docker-archive, the config's. */
   readonly sourceDigest: Digest;
   /** What the user chose that changes the disk image. */
@@ -74,6 +83,7 @@ export function encodeImageRecord(record: ImageRecord): Uint8Array {
       volumes: [...run.volumes],
       workingDir: run.workingDir,
     },
+    segments: record.segments.map(({ firstChunk, chunkCount }) => [firstChunk, chunkCount]),
     sourceDigest: record.sourceDigest,
   });
   const bytes = new TextEncoder().encode(text);
@@ -98,18 +108,20 @@ function recordOf(value: unknown): ImageRecord {
   const platform = objectOf(record["platform"], "platform");
   const options = objectOf(record["options"], "options");
   const variant = platform["variant"];
+  const layerDiffIds = listOf(record["layerDiffIds"], "layerDiffIds").map((item, index) =>
+    asDiffId(digestOf(item, `layerDiffIds[${index}]`)),
+  );
   return {
     diskDigest: sha256Of(record["diskDigest"], "diskDigest"),
     layoutVersion: wholeNumberOf(record["layoutVersion"], "layoutVersion"),
-    layerDiffIds: listOf(record["layerDiffIds"], "layerDiffIds").map((item, index) =>
-      asDiffId(digestOf(item, `layerDiffIds[${index}]`)),
-    ),
+    layerDiffIds,
     platform: {
       os: textOf(platform["os"], "platform.os"),
       architecture: textOf(platform["architecture"], "platform.architecture"),
       ...(variant === undefined ? {} : { variant: textOf(variant, "platform.variant") }),
     },
     run: runOf(objectOf(record["run"], "run")),
+    segments: segmentsOf(record["segments"], layerDiffIds.length),
     sourceDigest: digestOf(record["sourceDigest"], "sourceDigest"),
     options: {
       mtime: textOf(options["mtime"], "options.mtime"),
@@ -146,6 +158,17 @@ function labelsOf(value: unknown): readonly (readonly [string, string])[] {
     }
   });
   return labels;
+}
+
+function segmentsOf(value: unknown, layerCount: number): readonly SegmentRecord[] {
+  const segments = listOf(value, "segments").map((item, index) => {
+    const where = `segments[${index}]`;
+    const [firstChunk, chunkCount, ...more] = listOf(item, where);
+    if (more.length > 0) throw invalid(`${where}: expected a pair`);
+    return { firstChunk: wholeNumberOf(firstChunk, where), chunkCount: wholeNumberOf(chunkCount, where) };
+  });
+  if (segments.length === layerCount) return segments;
+  throw invalid(`segments: expected one for each of ${layerCount} layers, found ${segments.length}`);
 }
 
 /** The order of UTF-8 bytes, which that of UTF-16 units is not. */

@@ -23,17 +23,20 @@ const TIME_MAX: Timestamp = { seconds: 2 ** 34 - 2 ** 31 - 1, nanoseconds: 999_9
 const DIRECTORY_LINKS_MAX = 65_000;
 
 /**
- * Applies the layers, base first.
+ * Applies the layers, base first. `mtimeOption` is what the manifest says of times: `preserve`, `zero`, `clamp:SECONDS`.
  * @throws TREE_INVALID, WHITEOUT_INVALID, TAR_PATH_UNSAFE
  */
-export function expectedTree(layers: readonly (readonly LayerRecord[])[]): FileTree {
+export function expectedTree(
+  layers: readonly (readonly LayerRecord[])[],
+  mtimeOption = "preserve",
+): FileTree {
   const model = new Model();
   for (const records of layers) {
     // Whiteouts hide what lower layers have, so all of them come before the layer's own entries.
     for (const { entry } of records) model.applyWhiteout(entry);
     for (const record of records) model.applyEntry(record);
   }
-  return model.finish();
+  return model.finish(mtimeOption);
 }
 
 class Model {
@@ -85,8 +88,9 @@ class Model {
   }
 
   /** Counts links and gives the map away. */
-  finish(): FileTree {
+  finish(mtimeOption: string): FileTree {
     for (const [path, node] of this.#nodes) {
+      node.mtime = timeUnder(mtimeOption, node.mtime);
       if (node.type !== "dir") {
         node.linkCount++;
         continue;
@@ -247,6 +251,16 @@ function setAttributes(node: Node, entry: TarEntry): void {
   const xattrs = new Map<ByteString, string>();
   for (const [name, value] of entry.xattrs ?? []) xattrs.set(name, showXattrValue(value));
   node.xattrs = xattrs;
+}
+
+/** No time lies after the second to clamp to; with `zero` every time is the epoch. */
+function timeUnder(mtimeOption: string, time: Timestamp): Timestamp {
+  if (mtimeOption === "zero") return { seconds: 0, nanoseconds: 0 };
+  const [word, seconds] = mtimeOption.split(":");
+  // At that second already: its nanoseconds would be later than it.
+  return word === "clamp" && time.seconds >= Number(seconds)
+    ? { seconds: Number(seconds), nanoseconds: 0 }
+    : time;
 }
 
 /** The time, or the nearest one that ext4 can hold. */

@@ -155,6 +155,6 @@ async function compareWithSource(
     expected: image.sourceDigest,
     found: content.image.sourceDigest,
   });
-  differences.addAll(compareTrees(expectedTree(layers), tree));
+  differences.addAll(compareTrees(expectedTree(layers, content.image.options.mtime), tree));
   return { differences };
 }

@@ -1,9 +1,11 @@
+import { spawnSync } from "node:child_process";
 import { readdirSync, rmSync } from "node:fs";
 import path from "node:path";
 
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 
 import { CliHome, errorOf, isBuilt, jsonOf } from "../support/cli-run.ts";
+import { tools } from "../support/judge.ts";
 import { digestOf, writeLayout } from "../support/oci-layout.ts";
 import { tarBuilder } from "../support/tar-builder.ts";
 import { LOWER, SECRET, writeApp } from "./_images.ts";
@@ -123,9 +125,46 @@ describe.skipIf(!isBuilt)("lambda-img convert (needs npm run build)", () => {
     expect(JSON.parse(stdout)).toMatchObject({ clampedTimes: 1 });
   });
 
+  test.each<[string, readonly string[], Record<string, string>, readonly [number, number, number]]>([
+    ["preserve", [], {}, [500, 1500, 2500]],
+    ["zero", ["--mtime", "zero"], {}, [0, 0, 0]],
+    ["clamp:1500", ["--mtime", "clamp:1500"], {}, [500, 1500, 1500]],
+    ["clamp:1000", [], { SOURCE_DATE_EPOCH: "1000" }, [500, 1000, 1000]],
+    ["preserve", ["--mtime", "preserve"], { SOURCE_DATE_EPOCH: "1000" }, [500, 1500, 2500]],
+    ["preserve", [], { SOURCE_DATE_EPOCH: "" }, [500, 1500, 2500]],
+  ])("gives files the times of %s for %j and %j", async (policy, args, env, times) => {
+    const tar = tarBuilder()
+      .file("a", "a", { mtime: 500 })
+      .file("b", "b", { mtime: 1500 })
+      .file("c", "c", { mtime: 2500 })
+      .end();
+    writeLayout(path.join(home.path, "times"), [{ layers: [{ tar }] }]);
+    jsonOf(await home.run(["convert", "oci:times", "--json", ...args], { env }));
+    expect(jsonOf(await home.run(["inspect", "times", "--json"]))).toMatchObject({
+      options: { mtime: policy },
+    });
+    const verified = await home.run(["verify", "times", "--source", "oci:times", "--json"]);
+    expect(jsonOf(verified)).toMatchObject({ ok: true });
+    if (!tools.debugfs) return;
+    jsonOf(await home.run(["export", "times", "-o", "times.ext4", "--json"]));
+    const found = ["a", "b", "c"].map((name) => {
+      const shown = spawnSync("debugfs", ["-R", `stat /${name}`, path.join(home.path, "times.ext4")]);
+      return parseInt(/^\s*mtime: 0x([0-9a-f]+)/m.exec(shown.stdout.toString())?.[1] ?? "", 16);
+    });
+    expect(found).toEqual(times);
+  });
+
+  test("says where a policy of times came from that no option gave", async () => {
+    const quiet = await home.run(["convert", "oci:app"], { env: { SOURCE_DATE_EPOCH: "7" } });
+    expect(quiet.stderr).toContain("SOURCE_DATE_EPOCH is set: --mtime clamp:7\n");
+    const wrong = await home.run(["convert", "oci:app", "--json"], { env: { SOURCE_DATE_EPOCH: "now" } });
+    expect(errorOf(wrong)).toMatchObject({ code: "USAGE_INVALID" });
+  });
+
   const damaged = { tar: LOWER, stored: new Uint8Array(100) };
   test.each<[number, string, readonly string[], Parameters<typeof writeLayout>[1]?]>([
     [2, "REFERENCE_INVALID", ["oci:"]],
+    [2, "USAGE_INVALID", ["oci:app", "--mtime", "keep"]],
     [2, "SIZE_INVALID", ["oci:app", "--size", "big"]],
     [2, "SIZE_INVALID", ["oci:app", "--max-layer-size", "0"]],
     [2, "USAGE_INVALID", ["oci:app", "--jobs", "0"]],

@@ -76,6 +76,7 @@ export class ConvertPlace {
         keyring,
         imageName: "test",
         sizeRequest: { kind: "total", sizeBytes: 8 * 2 ** 20 },
+        mtimePolicy: { kind: "preserve" },
         layerBytesMax: 2 ** 30,
         ...change,
       };

@@ -21,7 +21,7 @@ function codeOf(work: () => unknown): string {
 
 test("a record is written with its keys in byte order and without white space", () => {
   expect(text).toMatch(
-    /^\{"diskDigest":.*,"layerDiffIds":.*,"layoutVersion":1,"options":\{"mtime":"keep","sizeRequest":"auto"\},"platform":\{"architecture":"arm64","os":"linux","variant":"v8"\},"run":\{"cmd":\["echo \\"hi\\"\\n"\],"entrypoint":.*,"env":.*,"exposedPorts":.*,"labels":.*,"stopSignal":.*,"user":.*,"volumes":.*,"workingDir":"\/srv"\},"sourceDigest":"[^"]*"\}$/,
+    /^\{"diskDigest":.*,"layerDiffIds":.*,"layoutVersion":1,"options":\{"mtime":"keep","sizeRequest":"auto"\},"platform":\{"architecture":"arm64","os":"linux","variant":"v8"\},"run":\{"cmd":\["echo \\"hi\\"\\n"\],"entrypoint":.*,"env":.*,"exposedPorts":.*,"labels":.*,"stopSignal":.*,"user":.*,"volumes":.*,"workingDir":"\/srv"\},"segments":\[\[1,40\],\[41,0\]\],"sourceDigest":"[^"]*"\}$/,
   );
 });
 
@@ -97,6 +97,11 @@ test.each([
   ["a label of one", text.replace('["a","1"]', '["a"]')],
   ["labels out of order", text.replace('["a","1"]', '["\u{1f981}","1"]')],
   ["a label twice", text.replace('["a","1"]', '["a","1"],["a","2"]')],
+  ["a segment less", text.replace(",[41,0]", "")],
+  ["a segment more", text.replace(",[41,0]", ",[41,0],[41,0]")],
+  ["a segment of three", text.replace("[41,0]", "[41,0,0]")],
+  ["a segment of one", text.replace("[41,0]", "[41]")],
+  ["a segment that is broken", text.replace("[41,0]", "[41,0.5]")],
   ["a variant that is null", text.replace('"v8"', "null")],
 ])("a record is refused that has %s", (_, changed) => {
   expect(changed).not.toBe(text);

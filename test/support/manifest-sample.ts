@@ -26,6 +26,10 @@ export const sampleRecord: ImageRecord = {
       ["\u{1f980}", "3"],
     ],
   },
+  segments: [
+    { firstChunk: 1, chunkCount: 40 },
+    { firstChunk: 41, chunkCount: 0 },
+  ],
   sourceDigest: digest("d"),
   options: { mtime: "keep", sizeRequest: "auto" },
 };

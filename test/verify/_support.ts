@@ -81,6 +81,7 @@ export async function convertLayers(place: TestStore, layers: readonly TarBuilde
       keyring,
       imageName: "test",
       sizeRequest: { kind: "auto" },
+      mtimePolicy: { kind: "preserve" },
       layerBytesMax: LAYER_BYTES_MAX,
     });
     const manifest = await store.getManifest(keyring.customerId, manifestId);
