@@ -60,9 +60,11 @@ function layBases(slots: readonly LayerSlots[]): {
   // Numbers count from 1, places in the table from 0: `place` is the number less one.
   let place = alignUp(FIRST_INODE_NUMBER - 1, INODES_PER_BLOCK);
   const lay = (count: number): number => {
-    // A run as large as a chunk begins on one, so that its chunks are its own.
-    const start = alignUp(place, count >= INODES_PER_CHUNK ? INODES_PER_CHUNK : INODES_PER_BLOCK);
-    if (count > 0) place = start + coarse(count, INODES_PER_BLOCK);
+    const room = coarse(count, INODES_PER_BLOCK);
+    // A run lies in as few chunks as can be: a small one in one, and of a large one all but the last are its own.
+    const isCrossing = (place % INODES_PER_CHUNK) + room > INODES_PER_CHUNK;
+    const start = isCrossing ? alignUp(place, INODES_PER_CHUNK) : place;
+    if (count > 0) place = start + room;
     return start + 1;
   };
   const layers = slots.map(({ files, directories }) => ({

@@ -1,20 +1,39 @@
-/** Where a segment skips to the next chunk boundary (docs/format/disk-image.md, "Cuts"). */
+/**
+ * Where a segment skips to the next chunk (docs/format/disk-image.md, "Groups" and "Tails"). All rules go by digests of
+ * paths, so that two versions of a layer skip before the same files, whatever lies before these.
+ */
 import { fromByteString, viewOf, type ByteString } from "../base/bytes.ts";
 import { sha256 } from "../base/digest.ts";
 
-/**
- * A cut comes about every 4 MiB (1024 blocks): a change of one file's size then moves its own group only. Cuts
- * about every 1 MiB share a little more but leave more half-filled chunks; measured in docs/benchmarks.md.
- */
-export const BLOCKS_PER_CUT = 1024;
+/** A group of small files begins about every 768 KiB: a change moves files of its own group and tail only. */
+export const BLOCKS_PER_GROUP_CUT = 192;
+
+/** What groups leave over shares chunks, and begins a new one about every 1.5 MiB of it. */
+export const BLOCKS_PER_TAIL_CUT = 384;
+
+/** Each tail takes a multiple of this, so that it can mostly grow a little without moving the next. */
+export const TAIL_UNIT_BLOCKS = 4;
 
 /**
- * Decides from the file alone, so that its neighbours do not matter: cut where the first 32 bits of the SHA-256 of
- * its path (as in the archive), little-endian, lie below 2^32 * blockCount / BLOCKS_PER_CUT.
+ * A chunk that is full ends before one of the files that begin in its last blocks: a change of a few blocks then mostly stays
+ * within its chunk.
  */
-export function isCutBefore(path: ByteString, blockCount: number): boolean {
-  if (blockCount >= BLOCKS_PER_CUT) return true;
-  const drawn = viewOf(sha256(fromByteString(path))).getUint32(0, true);
+export const LOOK_BACK_BLOCKS = 8;
+
+/** What a path draws, 32 bits each. */
+export interface Draw {
+  readonly group: number;
+  readonly tail: number;
+}
+
+/** The first two words of the SHA-256 of the path as in the archive, little-endian. */
+export function drawOf(path: ByteString): Draw {
+  const words = viewOf(sha256(fromByteString(path)));
+  return { group: words.getUint32(0, true), tail: words.getUint32(4, true) };
+}
+
+/** True where what was drawn for so many blocks calls for a cut: below 2^32 * blockCount / blocksPerCut. */
+export function isCutBefore(drawn: number, blockCount: number, blocksPerCut: number): boolean {
   // Both sides are integers below 2^53: no rounding decides.
-  return drawn * BLOCKS_PER_CUT < blockCount * 2 ** 32;
+  return drawn * blocksPerCut < blockCount * 2 ** 32;
 }

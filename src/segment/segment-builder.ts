@@ -3,20 +3,14 @@
  * entries with the place of each body. A pure function of the layer's tar: it knows nothing of other layers,
  * so a layer that two images share gives both the same chunks (docs/format/disk-image.md, "Segments").
  */
-import { CHUNK_BYTES } from "../chunk/chunk.ts";
 import { assert, LambdaImgError } from "../base/error.ts";
 import { showByteString } from "../base/bytes.ts";
 import { ENTRIES_BYTES_MAX, ENTRY_BYTES, FILE_BYTES_MAX } from "../base/limit.ts";
-import { alignUp, divCeil } from "../base/units.ts";
+import { divCeil } from "../base/units.ts";
 import type { SparseRegion, TarEntry, TarSink } from "../tar/entry.ts";
-import type { BlockRun, LayerEntry } from "../tree/layer-entry.ts";
-import { isCutBefore } from "./cut.ts";
-
-/** ext4's block, the unit in which bodies are placed. */
-export const SEGMENT_BLOCK_BYTES = 4096;
-
-/** Takes the segment's chunks in ascending order, each once; the bytes become the receiver's. */
-export type SegmentChunkSink = (chunkIndex: number, plain: Uint8Array) => void;
+import type { LayerEntry } from "../tree/layer-entry.ts";
+import type { FileBlocks } from "./file-place.ts";
+import { SEGMENT_BLOCK_BYTES, SegmentChunks, type SegmentChunkSink } from "./segment-chunks.ts";
 
 /** A segment whose chunks have all gone to the sink. */
 export interface Segment {
@@ -53,18 +47,13 @@ const SPARSE_REGION_BYTES = 128;
 
 /** Receives a layer's tar from a TarParser and gives chunks and entries. */
 export class SegmentBuilder implements TarSink {
-  readonly #sink: SegmentChunkSink;
+  readonly #chunks: SegmentChunks;
   readonly #entries: LayerEntry[] = [];
-  #chunkIndex = 0;
-  /** The chunk being filled; `undefined` while nothing was written to it. */
-  #chunk: Uint8Array | undefined;
-  /** The first byte of the segment that no body has been given. */
-  #endBytes = 0;
   #body: BodyCursor | undefined;
   readonly #budget: EntryBudget;
 
   constructor(sink: SegmentChunkSink, budget: EntryBudget = new EntryBudget()) {
-    this.#sink = sink;
+    this.#chunks = new SegmentChunks(sink);
     this.#budget = budget;
   }
 
@@ -72,7 +61,9 @@ export class SegmentBuilder implements TarSink {
     this.#budget.take(entry);
     const isFile = entry.type === "file";
     if (isFile && entry.sizeBytes > FILE_BYTES_MAX) throw fileTooLarge(entry);
-    const runs = isFile ? this.#place(entry) : [];
+    const regions = isFile ? regionsOf(entry) : [];
+    const blocks = fileBlocks(regions);
+    const runs = isFile ? this.#chunks.begin(entry.path, blocks) : [];
     this.#entries.push({
       path: entry.path,
       type: entry.type,
@@ -86,103 +77,65 @@ export class SegmentBuilder implements TarSink {
       deviceMinor: entry.deviceMinor,
       xattrs: entry.xattrs,
     });
-    this.#body = isFile ? new BodyCursor(regionsOf(entry), runs) : undefined;
+    this.#body = isFile ? new BodyCursor(regions, blocks) : undefined;
   }
 
   body(piece: Uint8Array): void {
     let rest = piece;
     while (rest.length > 0) {
       assert(this.#body !== undefined, "bytes came for an entry that has none");
-      const { segmentOffsetBytes, sizeBytes } = this.#body.take(rest.length);
-      this.#write(segmentOffsetBytes, rest.subarray(0, sizeBytes));
+      const { offsetBytes, sizeBytes } = this.#body.take(rest.length);
+      this.#chunks.write(offsetBytes, rest.subarray(0, sizeBytes));
       rest = rest.subarray(sizeBytes);
     }
   }
 
   entryEnd(): void {
+    if (this.#body !== undefined) this.#chunks.end();
     this.#body = undefined;
   }
 
   /** Ends the segment: its last chunk is filled up with zeros. Call it once, after the parser's `finish`. */
   finish(): Segment {
-    const chunkCount = divCeil(this.#endBytes, CHUNK_BYTES);
-    this.#moveTo(chunkCount);
-    return { chunkCount, entries: this.#entries };
-  }
-
-  /** Gives the file's blocks their place: one after another, after a cut where its path and size call for one. */
-  #place(entry: TarEntry): BlockRun[] {
-    const runs = blockRuns(regionsOf(entry));
-    const blockCount = runs.reduce((sum, run) => sum + run.blockCount, 0);
-    if (blockCount === 0) return [];
-    if (isCutBefore(entry.path, blockCount)) this.#endBytes = alignUp(this.#endBytes, CHUNK_BYTES);
-    let segmentBlock = this.#endBytes / SEGMENT_BLOCK_BYTES;
-    this.#endBytes += blockCount * SEGMENT_BLOCK_BYTES;
-    return runs.map(({ fileBlock, blockCount: count }) => {
-      const run = { fileBlock, segmentBlock, blockCount: count };
-      segmentBlock += count;
-      return run;
-    });
-  }
-
-  /** Copies bytes to their place; offsets never go back, since bodies and regions ascend. */
-  #write(offsetBytes: number, bytes: Uint8Array): void {
-    let at = offsetBytes;
-    let rest = bytes;
-    while (rest.length > 0) {
-      this.#moveTo(Math.floor(at / CHUNK_BYTES));
-      this.#chunk ??= new Uint8Array(CHUNK_BYTES);
-      const within = at % CHUNK_BYTES;
-      const piece = rest.subarray(0, CHUNK_BYTES - within);
-      this.#chunk.set(piece, within);
-      at += piece.length;
-      rest = rest.subarray(piece.length);
-    }
-  }
-
-  #moveTo(chunkIndex: number): void {
-    while (this.#chunkIndex < chunkIndex) {
-      this.#sink(this.#chunkIndex, this.#chunk ?? new Uint8Array(CHUNK_BYTES));
-      this.#chunk = undefined;
-      this.#chunkIndex++;
-    }
+    return { chunkCount: this.#chunks.finish(), entries: this.#entries };
   }
 }
 
-/** Follows a body's bytes through its regions to their places in the segment. */
+/** Follows a body's bytes through its regions to their places among the file's blocks, holes left out. */
 class BodyCursor {
   readonly #regions: readonly SparseRegion[];
-  readonly #runs: readonly BlockRun[];
+  readonly #blocks: FileBlocks;
   #regionIndex = 0;
   #withinRegion = 0;
   #runIndex = 0;
+  /** Blocks of the runs before that one. */
+  #blocksBefore = 0;
 
-  constructor(regions: readonly SparseRegion[], runs: readonly BlockRun[]) {
+  constructor(regions: readonly SparseRegion[], blocks: FileBlocks) {
     this.#regions = regions;
-    this.#runs = runs;
+    this.#blocks = blocks;
   }
 
   /** Where the next bytes go, and how many of at most `sizeBytes` go there in one piece. */
-  take(sizeBytes: number): { segmentOffsetBytes: number; sizeBytes: number } {
+  take(sizeBytes: number): { offsetBytes: number; sizeBytes: number } {
     const region = this.#regions[this.#regionIndex];
     assert(region !== undefined, "more bytes came than the entry's regions hold");
     const fileOffset = region.offsetBytes + this.#withinRegion;
     const taken = Math.min(sizeBytes, region.sizeBytes - this.#withinRegion);
     const fileBlock = Math.floor(fileOffset / SEGMENT_BLOCK_BYTES);
-    let run = this.#runs[this.#runIndex];
-    while (run !== undefined && fileBlock >= run.fileBlock + run.blockCount)
-      run = this.#runs[++this.#runIndex];
+    let run = this.#blocks[this.#runIndex];
+    while (run !== undefined && fileBlock >= run.fileBlock + run.blockCount) {
+      this.#blocksBefore += run.blockCount;
+      run = this.#blocks[++this.#runIndex];
+    }
     assert(run !== undefined, "a region lies outside the file's runs");
     this.#withinRegion += taken;
     if (this.#withinRegion === region.sizeBytes) {
       this.#regionIndex++;
       this.#withinRegion = 0;
     }
-    const runStart = run.segmentBlock * SEGMENT_BLOCK_BYTES;
-    return {
-      segmentOffsetBytes: runStart + fileOffset - run.fileBlock * SEGMENT_BLOCK_BYTES,
-      sizeBytes: taken,
-    };
+    const offsetBytes = fileOffset + (this.#blocksBefore - run.fileBlock) * SEGMENT_BLOCK_BYTES;
+    return { offsetBytes, sizeBytes: taken };
   }
 }
 
@@ -192,7 +145,7 @@ function regionsOf(entry: TarEntry): readonly SparseRegion[] {
 }
 
 /** The file blocks that the regions touch, as runs; neighbouring regions may share a block. */
-function blockRuns(regions: readonly SparseRegion[]): { fileBlock: number; blockCount: number }[] {
+function fileBlocks(regions: readonly SparseRegion[]): FileBlocks {
   const runs: { fileBlock: number; blockCount: number }[] = [];
   for (const { offsetBytes, sizeBytes } of regions) {
     const first = Math.floor(offsetBytes / SEGMENT_BLOCK_BYTES);

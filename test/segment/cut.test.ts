@@ -3,46 +3,48 @@ import { createHash } from "node:crypto";
 import { describe, expect, test } from "vitest";
 
 import { asByteString } from "../../src/base/bytes.ts";
-import { BLOCKS_PER_CUT, isCutBefore } from "../../src/segment/cut.ts";
+import {
+  BLOCKS_PER_GROUP_CUT,
+  BLOCKS_PER_TAIL_CUT,
+  drawOf,
+  isCutBefore,
+  LOOK_BACK_BLOCKS,
+  TAIL_UNIT_BLOCKS,
+} from "../../src/segment/cut.ts";
 
-/** The rule again, in integers without bound. */
-function isCut(path: string, blockCount: number): boolean {
-  const drawn = createHash("sha256").update(path, "latin1").digest().readUInt32LE(0);
-  return BigInt(drawn) * 1024n < BigInt(blockCount) << 32n;
-}
-
-describe("isCutBefore", () => {
-  test("always cuts before a file of 4 MiB, never before one without blocks", () => {
-    expect(BLOCKS_PER_CUT * 4096).toBe(4 * 1024 * 1024);
-    for (let i = 0; i < 100; i++) {
-      expect(isCutBefore(asByteString(`f${i}`), 1024)).toBe(true);
-      expect(isCutBefore(asByteString(`f${i}`), 2 ** 32)).toBe(true);
-      expect(isCutBefore(asByteString(`f${i}`), 0)).toBe(false);
-    }
+describe("cuts", () => {
+  // Another value moves files in every disk image: LAYOUT_VERSION changes with it.
+  test("have the numbers of docs/format/disk-image.md", () => {
+    const numbers = [BLOCKS_PER_GROUP_CUT, BLOCKS_PER_TAIL_CUT, TAIL_UNIT_BLOCKS, LOOK_BACK_BLOCKS];
+    expect(numbers).toEqual([192, 384, 4, 8]);
   });
 
-  test("draws from the SHA-256 of the path as its bytes are", () => {
+  test("are drawn from the SHA-256 of the path as its bytes are", () => {
     for (let i = 0; i < 500; i++) {
-      const path = `dir/\xff${i}`;
-      for (const blockCount of [1, 7, 300, 1023]) {
-        expect(isCutBefore(asByteString(path), blockCount)).toBe(isCut(path, blockCount));
-      }
+      const digest = createHash("sha256").update(`dir/\xff${i}`, "latin1").digest();
+      const expected = { group: digest.readUInt32LE(0), tail: digest.readUInt32LE(4) };
+      expect(drawOf(asByteString(`dir/\xff${i}`))).toEqual(expected);
     }
   });
 
-  test("cuts about once in 1024 blocks", () => {
+  test.each([
+    // 0x128197ca * 192 / 2^32 is 13.88.
+    [0x128197ca, 13, 192, false],
+    [0x128197ca, 14, 192, true],
+    [0, 1, 192, true],
+    [0, 0, 192, false],
+    [2 ** 32 - 1, 127, 192, false],
+    [2 ** 32 - 1, 192, 192, true],
+    [2 ** 32 - 1, 2 ** 36, 192, true],
+  ])("%i drawn for %i blocks, one in %i: %s", (drawn, blockCount, blocksPerCut, expected) => {
+    expect(isCutBefore(drawn, blockCount, blocksPerCut)).toBe(expected);
+  });
+
+  test("come about once in so many blocks", () => {
     let cuts = 0;
-    for (let i = 0; i < 20_000; i++) if (isCutBefore(asByteString(`lib/${i}.py`), 8)) cuts++;
+    for (let i = 0; i < 20_000; i++)
+      if (isCutBefore(drawOf(asByteString(`lib/${i}.py`)).group, 8, 1024)) cuts++;
     // 20,000 files of 8 blocks are 156 times 1024 blocks; the standard deviation is 12.
     expect(Math.abs(cuts - 156)).toBeLessThan(50);
-  });
-
-  // Another answer for one of these moves files in every disk image: LAYOUT_VERSION changes with it.
-  test.each([
-    // The digest starts ca 97 81 12: 0x128197ca * 1024 / 2^32 is 74.02.
-    ["a", 74, false],
-    ["a", 75, true],
-  ])("%s of %i blocks: %s", (path, blockCount, expected) => {
-    expect(isCutBefore(asByteString(path), blockCount)).toBe(expected);
   });
 });

@@ -2,7 +2,8 @@
 import { createHash } from "node:crypto";
 
 import { CHUNK_BYTES } from "../../src/chunk/chunk.ts";
-import { SEGMENT_BLOCK_BYTES, SegmentBuilder, type Segment } from "../../src/segment/segment-builder.ts";
+import { SegmentBuilder, type Segment } from "../../src/segment/segment-builder.ts";
+import { SEGMENT_BLOCK_BYTES } from "../../src/segment/segment-chunks.ts";
 import { TarParser } from "../../src/tar/parser.ts";
 import { Flattener } from "../../src/tree/flatten.ts";
 import type { FileBody } from "../../src/tree/layer-entry.ts";
@@ -18,13 +19,16 @@ export interface MadeSegment extends Segment {
 export function makeSegment(tar: Uint8Array, pieceBytes: number = tar.length): MadeSegment {
   const chunks: Uint8Array[] = [];
   const builder = new SegmentBuilder((chunkIndex, plain) => {
-    if (chunkIndex !== chunks.length) throw new Error(`chunk ${chunkIndex} came after ${chunks.length}`);
-    chunks.push(plain);
+    if (chunks[chunkIndex] !== undefined) throw new Error(`chunk ${chunkIndex} came twice`);
+    chunks[chunkIndex] = plain;
   });
   const parser = new TarParser(builder, { label: "layer" });
   for (let at = 0; at < tar.length; at += pieceBytes) parser.push(tar.subarray(at, at + pieceBytes));
   parser.finish();
-  return { ...builder.finish(), chunks };
+  const segment = builder.finish();
+  const count = Object.keys(chunks).length;
+  if (count !== segment.chunkCount) throw new Error(`${count} of ${segment.chunkCount} chunks came`);
+  return { ...segment, chunks };
 }
 
 /** The bytes of a file, holes as zeros. */

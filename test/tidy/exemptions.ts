@@ -6,7 +6,6 @@ export const TEST_ONLY_EXPORTS: Readonly<Record<string, string>> = {
   "src/cli/context.ts#defaultKeyPath": "the usual places are a promise of docs/cli.md",
   "src/cli/context.ts#defaultStorePath": "the usual places are a promise of docs/cli.md",
   "src/convert/convert-image.ts#showSizeRequest": "its form is part of the manifest's format",
-  "src/segment/cut.ts#BLOCKS_PER_CUT": "part of the disk image's format",
 };
 
 /** A word that the glossary advises against, where it is another document's own term. */
