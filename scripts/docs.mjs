@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url";
 
 const page = fileURLToPath(new URL("../docs/cli-help.md", import.meta.url));
 const program = fileURLToPath(new URL("../bin/lambda-img", import.meta.url));
-const commands = ["", "convert", "images", "inspect", "ls", "cat", "export", "verify"];
+const commands = ["", "convert", "images", "inspect", "ls", "cat", "export", "verify", "stats", "diff"];
 
 function help(command) {
   const words = [...(command === "" ? [] : [command]), "--help"];

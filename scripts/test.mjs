@@ -26,6 +26,13 @@ const JUDGE_PACKAGES = {
   python3: "python3",
   setfattr: "attr",
   setfacl: "acl",
+  nbdinfo: "libnbd-bin",
+  nbdcopy: "libnbd-bin",
+  nbdsh: "python3-libnbd",
+  "qemu-img": "qemu-utils",
+  "qemu-io": "qemu-utils",
+  fio: "fio",
+  chromium: "chromium",
 };
 
 process.exitCode = main();

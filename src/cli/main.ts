@@ -6,8 +6,10 @@ import { LambdaImgError } from "../base/error.ts";
 import { Output } from "./output.ts";
 import type { CommonOptions } from "./context.ts";
 import type { ConvertOptions } from "./convert.ts";
+import type { DiffOptions } from "./diff.ts";
 import type { ExportOptions } from "./export.ts";
 import type { ListOptions } from "./list.ts";
+import type { StatsOptions } from "./stats.ts";
 import type { VerifyOptions } from "./verify.ts";
 
 /** Status of a program whose reader went away: 128 and SIGPIPE, as a shell shows it. */
@@ -81,6 +83,7 @@ function makeProgram(run: Run, version: string): Command {
   addConvert(program, run);
   addReaders(program, run);
   addVerify(program, run);
+  addReports(program, run);
   return program;
 }
 
@@ -231,4 +234,31 @@ function addVerify(program: Command, run: Run): void {
     .option("--max-layer-size <size>", "refuse a layer that unpacks to more (default: 128G)")
     .option("--no-ext2fs", "leave out the second reader (libext2fs), which is slow");
   addRegistryOptions(command);
+}
+
+/** Commands that say where room goes. */
+function addReports(program: Command, run: Run): void {
+  const commands = [
+    addCommand<StatsOptions>(program, run, {
+      usage: "stats",
+      description: "Say what the images in the store cost, and what they share.",
+      run: async (_operands, options, use) => {
+        const { stats } = await import("./stats.ts");
+        await stats(options, use);
+      },
+    }),
+    addCommand<DiffOptions>(program, run, {
+      usage: "diff <before> <after>",
+      description: "Say which chunks an image has that another has not, and which files are in them.",
+      run: async (operands, options, use) => {
+        const { diff } = await import("./diff.ts");
+        await diff(operands, options, use);
+      },
+    }),
+  ];
+  for (const command of commands) {
+    command
+      .option("--html <file>", "draw it, too: a page that needs no network; it has names of files in it")
+      .option("--force", "replace a file that exists");
+  }
 }

@@ -33,8 +33,19 @@ export const JUDGES = [
   "tar",
   "zstd",
   "setfattr",
+  "openssl",
+  "nbdinfo",
+  "nbdcopy",
+  "nbdsh",
+  "qemu-img",
+  "qemu-io",
+  "fio",
+  "chromium",
 ] as const;
 export type Judge = (typeof JUDGES)[number];
+
+/** The Python that Debian's libnbd (of `nbdsh`) belongs to; another may come first in the PATH. */
+export const SYSTEM_PYTHON = "/usr/bin/python3";
 
 /** Which judges are usable here; each is tried once, when first asked for. */
 export const tools: Readonly<Record<Judge, boolean>> = lazily(isUsable);
@@ -168,9 +179,12 @@ function lazily(decide: (judge: Judge) => boolean): Record<Judge, boolean> {
 function isUsable(judge: Judge): boolean {
   if (judge === "root") return process.getuid?.() === 0;
   if (judge === "mount") return canMount();
-  // e2fsprogs print their version for -V alone, the others for --version.
+  if (judge === "nbdsh")
+    return spawnSync(SYSTEM_PYTHON, ["-c", "import nbd"], { stdio: "ignore" }).status === 0;
+  // e2fsprogs print their version for -V alone, openssl for a command of that name, the others for --version.
   const isE2fs = ["e2fsck", "debugfs", "dumpe2fs", "mke2fs"].includes(judge);
-  return spawnSync(judge, [isE2fs ? "-V" : "--version"], { stdio: "ignore" }).status === 0;
+  const question = isE2fs ? "-V" : judge === "openssl" ? "version" : "--version";
+  return spawnSync(judge, [question], { stdio: "ignore" }).status === 0;
 }
 
 function canMount(): boolean {

@@ -45,6 +45,10 @@ export const STOREYS: Readonly<Record<string, Storey>> = {
       ...["chunk", "manifest", "crypto", "store", "device", "ext4"],
     ],
   },
+  report: {
+    storey: 6,
+    imports: ["base", "chunk", "manifest", "crypto", "store", "device", "ext4"],
+  },
   serve: {
     storey: 6,
     imports: ["base", "chunk", "crypto", "manifest", "store", "cache", "device", "nbd"],
@@ -54,7 +58,7 @@ export const STOREYS: Readonly<Record<string, Storey>> = {
     imports: [
       ...["base", "chunk", "erasure", "oci", "tar", "manifest", "registry", "source", "layer", "tree"],
       ...["crypto", "store"],
-      ...["ext4", "segment", "gc", "cache", "device", "nbd", "convert", "verify", "serve"],
+      ...["ext4", "segment", "gc", "cache", "device", "nbd", "convert", "verify", "report", "serve"],
     ],
   },
   index: {
@@ -62,10 +66,18 @@ export const STOREYS: Readonly<Record<string, Storey>> = {
     imports: [
       ...["base", "chunk", "erasure", "oci", "tar", "manifest", "registry", "source", "layer", "tree"],
       ...["crypto", "store"],
-      ...["ext4", "segment", "gc", "cache", "device", "nbd", "convert", "verify", "serve"],
+      ...["ext4", "segment", "gc", "cache", "device", "nbd", "convert", "verify", "report", "serve"],
     ],
   },
 };
 
 /** The only folders that may hold keys; that store, cache and gc cannot decrypt follows from it. */
-export const KEY_HOLDERS: readonly string[] = ["convert", "device", "serve", "verify", "cli", "index"];
+export const KEY_HOLDERS: readonly string[] = [
+  "convert",
+  "device",
+  "report",
+  "serve",
+  "verify",
+  "cli",
+  "index",
+];

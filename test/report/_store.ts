@@ -1,0 +1,78 @@
+/** Images in a store for the tests of reports, made by the converter. */
+import path from "node:path";
+
+import { convertImage } from "../../src/convert/convert-image.ts";
+import { InlineSealer } from "../../src/convert/inline-sealer.ts";
+import { asCustomerKey } from "../../src/crypto/customer-key.ts";
+import { keyringOf, type Keyring } from "../../src/crypto/keyring.ts";
+import { openManifest } from "../../src/crypto/manifest-seal.ts";
+import { saltOf } from "../../src/crypto/salt.ts";
+import type { ManifestContent } from "../../src/manifest/manifest.ts";
+import type { ManifestId } from "../../src/manifest/manifest-id.ts";
+import { openImage } from "../../src/source/open-image.ts";
+import { DirectoryStore } from "../../src/store/directory-store.ts";
+import { temporaryDirectory, writeLayout } from "../support/oci-layout.ts";
+
+/** A store with a key, in a directory of its own. */
+export interface TestStore {
+  readonly directory: string;
+  readonly store: DirectoryStore;
+  readonly keyring: Keyring;
+  close(): Promise<void>;
+}
+
+export async function openTestStore(): Promise<TestStore> {
+  const { path: directory, remove } = temporaryDirectory();
+  const store = await DirectoryStore.open(path.join(directory, "store"), { create: true });
+  return {
+    directory,
+    store,
+    keyring: keyringOf(asCustomerKey(new Uint8Array(32).fill(7))),
+    close: async () => {
+      await store.close();
+      remove();
+    },
+  };
+}
+
+let layoutCount = 0;
+
+/** Converts the layers (tars) under a name. */
+export async function convertAs(
+  { directory, store, keyring }: TestStore,
+  imageName: string,
+  layers: readonly Uint8Array[],
+): Promise<{ readonly manifestId: ManifestId; readonly content: ManifestContent }> {
+  const layout = writeLayout(path.join(directory, `layout-${layoutCount++}`), [
+    { layers: layers.map((tar) => ({ tar })) },
+  ]);
+  const image = await openImage(
+    { kind: "oci", text: "", path: layout },
+    { platform: undefined, defaultPlatform: { os: "linux", architecture: "amd64" } },
+  );
+  try {
+    const { manifestId } = await convertImage({
+      image,
+      store,
+      sealer: new InlineSealer(store, saltOf(store.activeRoot().saltParameters)),
+      keyring,
+      imageName,
+      sizeRequest: { kind: "auto" },
+      mtimePolicy: { kind: "preserve" },
+      layerBytesMax: 2 ** 40,
+    });
+    const manifest = await store.getManifest(keyring.customerId, manifestId);
+    return { manifestId, content: openManifest(manifest, keyring.customerKey()) };
+  } finally {
+    await image.close();
+  }
+}
+
+/** Bytes that look like no others, the same for the same seed. */
+export function noise(seed: number, sizeBytes: number): Uint8Array {
+  let state = (seed * 2654435761 + 12345) >>> 0;
+  return Uint8Array.from({ length: sizeBytes }, () => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return state >>> 24;
+  });
+}
