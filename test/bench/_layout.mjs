@@ -1,0 +1,139 @@
+// OCI layouts for the benchmarks: directories become gzip layers, layers become images; and what a layout says of itself.
+import { spawn, spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import {
+  createWriteStream,
+  linkSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
+import path from "node:path";
+import { pipeline } from "node:stream/promises";
+
+const LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar+gzip";
+
+/** Runs a program to its end and gives its stdout; what it says on stderr goes to the error if it fails. */
+export function run(program, args, options = {}) {
+  const { status, stdout, stderr, error } = spawnSync(program, args, {
+    encoding: "utf8",
+    maxBuffer: 1 << 28,
+    ...options,
+  });
+  if (error !== undefined) throw error;
+  if (status !== 0)
+    throw new Error(`${program} ${args.join(" ")} ended with ${status}: ${stderr.slice(-2000)}`);
+  return stdout;
+}
+
+/** Whether the shell finds a program of this name. */
+export function isInstalled(program) {
+  return spawnSync("sh", ["-c", `command -v ${program}`]).status === 0;
+}
+
+/**
+ * A directory as a gzip layer in `pool`: entries in byte order of their names, owned by 0:0, times in whole seconds, as
+ * image builders write them. Equal directories give equal layers, where gzip is the same.
+ */
+export async function makeLayer(directory, pool) {
+  mkdirSync(pool, { recursive: true });
+  const options = ["--sort=name", "--format=gnu", "--owner=0", "--group=0", "--numeric-owner"];
+  const tar = spawn("tar", ["-c", ...options, "-C", directory, "."], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  const gzip = spawn("gzip", ["-6", "-n"], { stdio: ["pipe", "pipe", "inherit"] });
+  const file = path.join(pool, `layer-${process.pid}.tmp`);
+  const plain = createHash("sha256");
+  const stored = createHash("sha256");
+  await Promise.all([
+    ended(tar),
+    ended(gzip),
+    pipeline(tar.stdout, tap(plain), gzip.stdin),
+    pipeline(gzip.stdout, tap(stored), createWriteStream(file)),
+  ]);
+  const digest = `sha256:${stored.digest("hex")}`;
+  const final = path.join(pool, digest.slice("sha256:".length));
+  run("mv", [file, final]);
+  const size = statSync(final).size;
+  return { file: final, diffId: `sha256:${plain.digest("hex")}`, digest, size };
+}
+
+/** Writes the image of these layers, base first, with the tag `latest`; layers are hard-linked from their pool. */
+export function writeLayout(layout, layers) {
+  rmSync(layout, { recursive: true, force: true });
+  mkdirSync(path.join(layout, "blobs/sha256"), { recursive: true });
+  for (const digest of new Set(layers.map((layer) => layer.digest)))
+    linkSync(layers.find((layer) => layer.digest === digest).file, blobPath(layout, digest));
+  const config = putDocument(layout, "application/vnd.oci.image.config.v1+json", {
+    created: "2025-01-01T00:00:00Z",
+    architecture: { x64: "amd64", arm64: "arm64" }[process.arch] ?? process.arch,
+    os: "linux",
+    config: { Cmd: ["sh"] },
+    rootfs: { type: "layers", diff_ids: layers.map((layer) => layer.diffId) },
+  });
+  const mediaType = "application/vnd.oci.image.manifest.v1+json";
+  const descriptors = layers.map(({ digest, size }) => ({ mediaType: LAYER_TYPE, digest, size }));
+  const manifest = putDocument(layout, mediaType, {
+    schemaVersion: 2,
+    mediaType,
+    config,
+    layers: descriptors,
+  });
+  const entry = { ...manifest, annotations: { "org.opencontainers.image.ref.name": "latest" } };
+  writeFileSync(path.join(layout, "index.json"), JSON.stringify({ schemaVersion: 2, manifests: [entry] }));
+  writeFileSync(path.join(layout, "oci-layout"), '{"imageLayoutVersion":"1.0.0"}');
+}
+
+/** The layers of a layout's first image, base first. */
+export function layersOf(layout) {
+  let document = readJson(path.join(layout, "index.json"));
+  while (document.manifests !== undefined)
+    document = readJson(blobPath(layout, document.manifests[0].digest));
+  return document.layers.map(({ digest, mediaType, size }) => ({
+    path: blobPath(layout, digest),
+    digest,
+    isGzip: mediaType.endsWith("gzip"),
+    sizeBytes: size,
+  }));
+}
+
+/** The tag of a layout's first image. */
+export function tagOf(layout) {
+  const [entry] = readJson(path.join(layout, "index.json")).manifests;
+  return entry.annotations?.["org.opencontainers.image.ref.name"] ?? "latest";
+}
+
+function putDocument(layout, mediaType, value) {
+  const bytes = Buffer.from(JSON.stringify(value));
+  const digest = `sha256:${createHash("sha256").update(bytes).digest("hex")}`;
+  writeFileSync(blobPath(layout, digest), bytes);
+  return { mediaType, digest, size: bytes.length };
+}
+
+function blobPath(layout, digest) {
+  return path.join(layout, "blobs", ...digest.split(":"));
+}
+
+function readJson(file) {
+  return JSON.parse(readFileSync(file, "utf8"));
+}
+
+function tap(hasher) {
+  return async function* (chunks) {
+    for await (const chunk of chunks) {
+      hasher.update(chunk);
+      yield chunk;
+    }
+  };
+}
+
+function ended(child) {
+  return new Promise((resolve, reject) => {
+    child.once("error", reject);
+    child.once("close", (status) =>
+      status === 0 ? resolve() : reject(new Error(`${child.spawnfile} ended with ${status}`)),
+    );
+  });
+}
