@@ -5,10 +5,26 @@ import { fileURLToPath } from "node:url";
 
 const page = fileURLToPath(new URL("../docs/cli-help.md", import.meta.url));
 const program = fileURLToPath(new URL("../bin/lambda-img", import.meta.url));
-const commands = ["", "convert", "images", "inspect", "ls", "cat", "export", "verify", "stats", "diff"];
+const commands = [
+  "",
+  "convert",
+  "images",
+  "inspect",
+  "ls",
+  "cat",
+  "export",
+  "verify",
+  "stats",
+  "diff",
+  "serve",
+  "mount",
+  "umount",
+  "run",
+];
 
 function help(command) {
-  const words = [...(command === "" ? [] : [command]), "--help"];
+  // Not --help: that is answered from the page.
+  const words = [...(command === "" ? [] : [command]), "-h"];
   // Commander breaks lines at the terminal's width; without a terminal it takes 80.
   const { stdout, status } = spawnSync(process.execPath, [program, ...words], { encoding: "utf8" });
   if (status !== 0) throw new Error(`lambda-img ${words.join(" ")} ended with ${status}`);

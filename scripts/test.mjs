@@ -28,6 +28,7 @@ const JUDGE_PACKAGES = {
   setfacl: "acl",
   nbdinfo: "libnbd-bin",
   nbdcopy: "libnbd-bin",
+  nbdfuse: "libnbd-bin",
   nbdsh: "python3-libnbd",
   "qemu-img": "qemu-utils",
   "qemu-io": "qemu-utils",

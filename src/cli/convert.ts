@@ -32,6 +32,8 @@ export interface ConvertOptions extends CommonOptions, RegistryCliOptions {
   readonly platform?: string;
   readonly size: string;
   readonly mtime?: string;
+  /** False for --no-reuse. */
+  readonly reuse?: boolean;
   readonly maxLayerSize?: string;
   readonly jobs?: string;
 }
@@ -143,6 +145,7 @@ async function convertOne(job: Job, use: Use): Promise<Outcome> {
         ...{ image, imageName, sealer, signal, store: context.store, keyring: context.keyring },
         sizeRequest: job.sizeRequest,
         mtimePolicy: job.mtimePolicy,
+        mayReuse: job.options.reuse !== false,
         layerBytesMax: job.layerBytesMax,
         onProgress: (progress) => {
           output.status(() => showProgress(progress));
@@ -186,15 +189,15 @@ function outcomeOf(
     disk: { sizeBytes, digest: result.diskDigest },
     chunks: { total: result.diskChunkCount, ...chunks },
     bytes: { pulled: image.pulledBytes(), layers: result.layerBytes, new: result.storedBytes },
-    layers: { total: image.layers.length, reused: 0 },
+    layers: { total: image.layers.length, reused: result.reusedLayerCount },
     clampedTimes: result.clampedTimeCount,
     seconds,
   };
   const text = [
     `${imageName}: ${result.manifestId}`,
-    `  source    ${image.sourceDigest} (${platform}, ${image.layers.length} layers, ${showBytes(result.layerBytes)} read)`,
+    `  source    ${image.sourceDigest} (${platform}, ${image.layers.length} layers, ${result.reusedLayerCount} of them known, ${showBytes(result.layerBytes)} read)`,
     `  disk      ${showBytes(sizeBytes)}, digest ${result.diskDigest}`,
-    `  chunks    ${result.diskChunkCount}: ${chunks.zero} zero, ${chunks.unique} unique, of these ${chunks.new} new and ${chunks.reused} there before`,
+    `  chunks    ${result.diskChunkCount}: ${chunks.zero} zero, ${chunks.unique} unique, of these ${chunks.new} new and ${chunks.reused} there before; ${chunks.kept} more kept for reuse`,
     `  stored    ${showBytes(result.storedBytes)} in ${seconds} s`,
     "",
   ].join("\n");

@@ -9,6 +9,9 @@ import type { ConvertOptions } from "./convert.ts";
 import type { DiffOptions } from "./diff.ts";
 import type { ExportOptions } from "./export.ts";
 import type { ListOptions } from "./list.ts";
+import type { MountOptions } from "./mount.ts";
+import type { RunOptions } from "./run.ts";
+import type { ServeOptions } from "./serve.ts";
 import type { StatsOptions } from "./stats.ts";
 import type { VerifyOptions } from "./verify.ts";
 
@@ -28,6 +31,8 @@ export async function main(argv: readonly string[], version: string): Promise<nu
     process.exit(new Output({ json: argv.includes("--json") }).fail(failure));
   });
   const onSignal = (): void => {
+    // A second signal of either kind finds no listener, and ends the process.
+    process.removeListener("SIGINT", onSignal).removeListener("SIGTERM", onSignal);
     run.abort.abort(new LambdaImgError("CANCELLED", "cancelled"));
   };
   process.once("SIGINT", onSignal).once("SIGTERM", onSignal);
@@ -60,11 +65,11 @@ Example:
   lambda-img convert docker.io/library/alpine:3.20
   lambda-img ls python-app /usr/bin
   lambda-img export python-app -o disk.ext4
+  lambda-img serve python-app --socket ./nbd.sock
 
 REF is an image in a registry as docker names it ([HOST[:PORT]/]NAME[:TAG][@digest]), or
 oci:DIR[:TAG|@digest], oci-archive:FILE[:TAG], docker-archive:FILE[:NAME].
-IMAGE is the name given by convert, or a manifest id (sha256:…).
-`;
+IMAGE is the name given by convert, or a manifest id (sha256:…).`;
 
 function makeProgram(run: Run, version: string): Command {
   const program = new Command("lambda-img")
@@ -84,6 +89,9 @@ function makeProgram(run: Run, version: string): Command {
   addReaders(program, run);
   addVerify(program, run);
   addReports(program, run);
+  addServe(program, run);
+  addMount(program, run);
+  addRun(program, run);
   return program;
 }
 
@@ -122,7 +130,10 @@ function addCommand<Options extends CommonOptions>(
     .action(async (...given: unknown[]) => {
       // Commander gives the operands, then the options, then the command.
       const options = given.at(-2) as Options;
-      const operands = given.slice(0, -2).filter((operand) => typeof operand === "string");
+      const operands = given
+        .slice(0, -2)
+        .flat()
+        .filter((operand) => typeof operand === "string");
       const output = new Output(options);
       try {
         await text.run(operands, options, { output, signal: run.abort.signal });
@@ -153,6 +164,7 @@ function addConvert(program: Command, run: Run): void {
       "--jobs <n>",
       "threads that seal chunks (default: one less than the processors); the result is the same",
     )
+    .option("--no-reuse", "read every layer, also those that were converted before")
     .option("--all-platforms", "convert the image for each platform of its index, as NAME-ARCH")
     .option("--dry-run", "say what would be read, and store nothing");
   addRegistryOptions(command);
@@ -261,4 +273,68 @@ function addReports(program: Command, run: Run): void {
       .option("--html <file>", "draw it, too: a page that needs no network; it has names of files in it")
       .option("--force", "replace a file that exists");
   }
+}
+
+function addServe(program: Command, run: Run): void {
+  const command = addCommand<ServeOptions>(program, run, {
+    usage: "serve [images...]",
+    description: "Offer images as block devices over NBD, each with a private overlay, until a signal comes.",
+    run: async (images, options, use) => {
+      const { serve } = await import("./serve.ts");
+      await serve(images, options, use);
+    },
+  })
+    .option("--socket <path>", "listen on a Unix socket there (default: a new one, mode 0600)")
+    .option("--listen <host:port>", "listen on TCP instead")
+    .option("--tls-cert <file>", "the server's certificate (PEM), for --listen")
+    .option("--tls-key <file>", "its private key (PEM)")
+    .option("--tls-ca <file>", "serve only clients with a certificate of these authorities (PEM)")
+    .option("--insecure", "listen on TCP without TLS, though others than this machine can reach it");
+  addDeviceOptions(command);
+}
+
+function addMount(program: Command, run: Run): void {
+  const command = addCommand<MountOptions>(program, run, {
+    usage: "mount <image> <dir>",
+    description:
+      "Mount an image on a directory, with a private overlay; a server runs until umount (root only).",
+    run: async (operands, options, use) => {
+      const { mount } = await import("./mount.ts");
+      await mount(operands, options, use);
+    },
+  }).option("--read-only", "without an overlay");
+  addDeviceOptions(command);
+  addCommand<CommonOptions>(program, run, {
+    usage: "umount <dir>",
+    description: "Take a mount down, also one of which parts have died.",
+    run: async (operands, options, use) => {
+      const { unmount } = await import("./mount.ts");
+      await unmount(operands, options, use);
+    },
+  });
+}
+
+function addRun(program: Command, run: Run): void {
+  const command = addCommand<RunOptions>(program, run, {
+    usage: "run <image> [command...]",
+    description:
+      "Mount an image and run its command in namespaces of its own; this is no sandbox (root only). Words after -- replace the image's arguments.",
+    run: async (operands, options, use) => {
+      const { run: runImage } = await import("./run.ts");
+      run.status = await runImage(operands, options, use);
+    },
+  }).option("--entrypoint <program>", "run this instead of what the image says");
+  addDeviceOptions(command);
+}
+
+/** How a device behaves, however it is reached. */
+function addDeviceOptions(command: Command): void {
+  command
+    .option("--overlay <where>", "where writes go: memory, none (read-only), or a file (default: memory)")
+    .option("--overlay-size <size>", "the most an overlay holds (default: 1G in memory, 4G in a file)")
+    .option("--read-timeout <seconds>", "time for the store to give a chunk (default: 30)")
+    .option(
+      "--on-error <eio|block>",
+      "fail a read that the store fails, or try until it works (default: eio)",
+    );
 }

@@ -6,9 +6,18 @@ import { CHUNK_BYTES, chunkNameOf } from "../chunk/chunk.ts";
 import { chunkKeyAt, openChunk } from "../crypto/chunk-seal.ts";
 import { diskBytes, findChunk, tableChunkName, type ManifestContent } from "../manifest/manifest.ts";
 import type { ChunkReader } from "../store/store.ts";
+import type { DeviceExtent, DeviceRange } from "./block-device.ts";
 
-const OPEN_CHUNKS_MAX = 16;
+const OPEN_CHUNKS_MAX_DEFAULT = 16;
 const LOADS_AT_ONCE = 4;
+
+/** How a disk image is read. */
+export interface ImageDeviceOptions {
+  /** Chunks that stay open, 512 KiB of memory each; 16 if left out. */
+  readonly openChunksMax?: number;
+  /** Stands around every load. `load` reads the chunk from the store and verifies it, anew at each call. */
+  readonly guardLoad?: (chunkIndex: number, load: () => Promise<Uint8Array>) => Promise<Uint8Array>;
+}
 
 /**
  * The disk image of a manifest. It keeps a few chunks open, the most recently used; reads of one chunk at the
@@ -18,15 +27,17 @@ export class ImageDevice implements BlockSource {
   readonly sizeBytes: number;
   readonly #store: ChunkReader;
   readonly #content: ManifestContent;
+  readonly #options: ImageDeviceOptions;
   /** By place in the table; the first is the one used longest ago. */
   readonly #open: Map<number, Uint8Array> = new Map();
   readonly #loads: Map<number, Promise<Uint8Array>> = new Map();
   #chunksRead = 0;
 
-  constructor(store: ChunkReader, content: ManifestContent) {
+  constructor(store: ChunkReader, content: ManifestContent, options: ImageDeviceOptions = {}) {
     this.sizeBytes = diskBytes(content);
     this.#store = store;
     this.#content = content;
+    this.#options = options;
   }
 
   /** Chunks that came from the store and were verified; a chunk loaded again counts again. */
@@ -75,10 +86,55 @@ export class ImageDevice implements BlockSource {
     return open;
   }
 
+  /** What the range is made of, chunk by chunk: chunks that are not in the table are holes. */
+  extents(range: DeviceRange): Promise<readonly DeviceExtent[]> {
+    checkRange(this.sizeBytes, range);
+    const extents: DeviceExtent[] = [];
+    const end = range.offsetBytes + range.sizeBytes;
+    for (let from = range.offsetBytes; from < end;) {
+      const chunkIndex = Math.floor(from / CHUNK_BYTES);
+      const to = Math.min(end, (chunkIndex + 1) * CHUNK_BYTES);
+      const isHole = findChunk(this.#content, chunkIndex) < 0;
+      const last = extents.at(-1);
+      if (last?.isHole === isHole) {
+        extents[extents.length - 1] = { ...last, sizeBytes: last.sizeBytes + to - from };
+      } else extents.push({ sizeBytes: to - from, isZero: isHole, isHole });
+      from = to;
+    }
+    return Promise.resolve(extents);
+  }
+
+  /** Opens the first chunks of the range, as many as may stay open. What cannot be read is left for a read to tell. */
+  async prefetch(range: DeviceRange): Promise<void> {
+    checkRange(this.sizeBytes, range);
+    const reachBytes = this.#openChunksMax * CHUNK_BYTES;
+    const end = range.offsetBytes + Math.min(range.sizeBytes, reachBytes);
+    const first = Math.floor(range.offsetBytes / CHUNK_BYTES);
+    await forEachLimited(chunkIndexes(first, end), LOADS_AT_ONCE, async (chunkIndex) => {
+      await this.readChunk(chunkIndex).catch(() => undefined); // The read that follows meets it again.
+    });
+  }
+
+  /** Lets go of the chunks that are open; a later read loads them again. */
+  forgetChunks(): void {
+    this.#open.clear();
+  }
+
+  get #openChunksMax(): number {
+    return this.#options.openChunksMax ?? OPEN_CHUNKS_MAX_DEFAULT;
+  }
+
   #loadOnce(position: number): Promise<Uint8Array> {
     const running = this.#loads.get(position);
     if (running !== undefined) return running;
-    const load = this.#load(position).finally(() => this.#loads.delete(position));
+    const chunkIndex = definite(this.#content.indexes[position], "the place is in the table");
+    const guardLoad = this.#options.guardLoad ?? ((_, load) => load());
+    const load = guardLoad(chunkIndex, () => this.#load(position))
+      .then((plain) => {
+        this.#remember(position, plain);
+        return plain;
+      })
+      .finally(() => this.#loads.delete(position));
     this.#loads.set(position, load);
     return load;
   }
@@ -99,7 +155,6 @@ export class ImageDevice implements BlockSource {
     }
     const plain = openChunk(sealed, chunkKeyAt(this.#content.keys, position));
     this.#chunksRead++;
-    this.#remember(position, plain);
     return plain;
   }
 
@@ -107,7 +162,7 @@ export class ImageDevice implements BlockSource {
   #remember(position: number, plain: Uint8Array): void {
     this.#open.delete(position);
     this.#open.set(position, plain);
-    if (this.#open.size <= OPEN_CHUNKS_MAX) return;
+    if (this.#open.size <= this.#openChunksMax) return;
     const oldest = this.#open.keys().next();
     assert(oldest.done !== true, "a full map has a first key");
     this.#open.delete(oldest.value);

@@ -5,7 +5,7 @@ import path from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 
 import { CliHome, errorOf, isBuilt, jsonOf } from "../support/cli-run.ts";
-import { tools } from "../support/judge.ts";
+import { testWith, tools } from "../support/judge.ts";
 import { digestOf, writeLayout } from "../support/oci-layout.ts";
 import { tarBuilder } from "../support/tar-builder.ts";
 import { LOWER, SECRET, writeApp } from "./_images.ts";
@@ -39,19 +39,83 @@ describe.skipIf(!isBuilt)("lambda-img convert (needs npm run build)", () => {
       layers: { total: 2, reused: 0 },
       seconds: expect.any(Number) as number,
     });
-    const { total, zero, unique, new: fresh, reused } = json["chunks"] as Record<string, number>;
+    const { total, zero, unique, new: fresh, reused, kept } = json["chunks"] as Record<string, number>;
     expect([total! * 524_288, reused]).toEqual([(json["disk"] as { sizeBytes: number }).sizeBytes, 0]);
     expect(fresh).toBe(unique);
     expect(zero! + unique!).toBeLessThanOrEqual(total!);
     const { pulled, layers, new: stored } = json["bytes"] as Record<string, number>;
     expect(pulled).toBeGreaterThan(layers!);
+    expect(kept).toBe(1);
+    expect(stored).toBe((fresh! + kept!) * 524_288);
     expect(stored).toBe(storedFiles(home) * 524_288);
     const again = jsonOf(await home.run(["convert", "oci:app", "--json"]));
     expect(again).toMatchObject({
-      ...{ manifest: json["manifest"], disk: json["disk"], bytes: { new: 0 } },
-      chunks: { total, zero, unique, new: 0, reused: unique },
+      ...{ manifest: json["manifest"], disk: json["disk"], bytes: { layers: 0, new: 0 } },
+      ...{
+        chunks: { total, zero, unique, new: 0, reused: unique, kept: 0 },
+        layers: { total: 2, reused: 2 },
+      },
+    });
+    expect(jsonOf(await home.run(["convert", "oci:app", "--json", "--no-reuse"]))).toMatchObject({
+      ...{ manifest: json["manifest"], disk: json["disk"], bytes: { layers, new: 0 } },
+      ...{ chunks: { new: 0, kept: 0 }, layers: { total: 2, reused: 0 } },
     });
     expect(`${stored! / 524_288}`).toBe(`${storedFiles(home)}`);
+  });
+
+  test("says how much of an image was known; a dry run says the same as before", async () => {
+    const dry = await home.run(["convert", "oci:app", "--dry-run"]);
+    const first = await home.run(["convert", "oci:app"]);
+    expect(first.stdout).toContain(", 2 layers, 0 of them known, ");
+    expect(first.stdout).toMatch(/ new and 0 there before; 1 more kept for reuse\n/);
+    const second = await home.run(["convert", "oci:app", "--name", "twice"]);
+    expect(second.stdout).toContain(", 2 layers, 2 of them known, 0 B read)");
+    expect(second.stdout).toContain("there before; 0 more kept for reuse\n");
+    expect((await home.run(["convert", "oci:app", "--dry-run"])).stdout).toBe(dry.stdout);
+    for (const name of ["app", "twice"]) {
+      const verified = await home.run(["verify", name, "--source", "oci:app", "--json"]);
+      expect(jsonOf(verified)).toMatchObject({ ok: true });
+    }
+  });
+
+  testWith(["skopeo"], "takes the layers of an archive from what a layout gave", async () => {
+    const layout = path.join(home.path, "app");
+    for (const kind of ["oci-archive", "docker-archive"]) {
+      const file = path.join(home.path, `${kind}.tar`);
+      const words = ["--insecure-policy", "copy", "--quiet", `oci:${layout}`, `${kind}:${file}:app:v1`];
+      spawnSync("skopeo", words, { stdio: "pipe" });
+      const store = ["--store", path.join(home.path, `store-${kind}`), "--json"];
+      const read = jsonOf(await home.run(["convert", "oci:app", ...store]));
+      const reused = jsonOf(await home.run(["convert", `${kind}:${file}`, ...store]));
+      expect(reused).toMatchObject({
+        ...{ disk: read["disk"], layers: { total: 2, reused: 2 }, bytes: { layers: 0 } },
+      });
+      const full = jsonOf(await home.run(["convert", `${kind}:${file}`, ...store, "--no-reuse"]));
+      expect(full).toMatchObject({ disk: read["disk"], manifest: reused["manifest"] });
+    }
+  });
+
+  test("twice at once of one image into one store gives both the same", async () => {
+    // The key file is there already: here it is about the store.
+    jsonOf(await home.run(["convert", "oci:app", "--json", "--store", "alone"]));
+    const both = await Promise.all(
+      ["one", "two"].map((name) =>
+        home.run(["convert", "oci:app", "--json", "--name", name, "--store", "both"]),
+      ),
+    );
+    const [one, two] = both.map(jsonOf);
+    expect(one?.["manifest"]).toBe(two?.["manifest"]);
+    const files = (store: string, part: RegExp): string[] =>
+      readdirSync(path.join(home.path, store), { recursive: true, encoding: "utf8" })
+        .filter((name) => part.test(name))
+        .sort(byText);
+    const durable = /r0\/(chunks|manifests|segments|conversions)\//;
+    expect(files("both", durable)).toEqual(files("alone", durable));
+    expect(files("both", /refs\/[^/]+\/./)).toHaveLength(2);
+    for (const name of ["one", "two"]) {
+      const verified = await home.run(["verify", name, "--store", "both", "--source", "oci:app", "--json"]);
+      expect(jsonOf(verified)).toMatchObject({ ok: true });
+    }
   });
 
   test("converts every platform of an index under names of their own", async () => {
@@ -285,6 +349,29 @@ describe.skipIf(!isBuilt)("a conversion that is stopped (needs npm run build)", 
         digestOf((await home.run(["cat", "big", "/f47"])).stdoutBytes),
       );
       rmSync(path.join(home.path, store), { recursive: true });
+    }
+  });
+
+  test("by SIGKILL while a rebuilt image takes over known layers leaves what a second run finishes", async () => {
+    const upper = tarBuilder().file(".wh.f3").file("f7", "new").end();
+    const layers = [tar.end(), upper].map((bytes) => ({ tar: bytes, compression: "none" as const }));
+    writeLayout(path.join(home.path, "rebuilt"), [{ layers }]);
+    const right = jsonOf(await home.run(["convert", "oci:rebuilt", "--json", "--store", "right"]));
+    for (const delayMs of [80, 130, 180, 230]) {
+      const store = ["--store", `rebuilt-${delayMs}`];
+      jsonOf(await home.run(["convert", "oci:big", "--json", ...store]));
+      await home.run(["convert", "oci:rebuilt", "--json", ...store], {
+        whileRunning: (child) => {
+          setTimeout(() => {
+            child.kill("SIGKILL");
+          }, delayMs);
+        },
+      });
+      const second = jsonOf(await home.run(["convert", "oci:rebuilt", "--json", ...store]));
+      expect(second).toMatchObject({ manifest: right["manifest"], disk: right["disk"] });
+      const verified = await home.run(["verify", "rebuilt", ...store, "--source", "oci:rebuilt", "--json"]);
+      expect(jsonOf(verified)).toMatchObject({ ok: true });
+      rmSync(path.join(home.path, `rebuilt-${delayMs}`), { recursive: true });
     }
   });
 });

@@ -3,50 +3,39 @@ import { expect, test } from "vitest";
 
 import { LambdaImgError } from "../../src/base/error.ts";
 import { CHUNK_BYTES, type ChunkName } from "../../src/chunk/chunk.ts";
-import { sealChunk } from "../../src/crypto/chunk-seal.ts";
-import { saltOf } from "../../src/crypto/salt.ts";
 import { ImageDevice } from "../../src/device/image-device.ts";
-import { ManifestBuilder, type ManifestContent } from "../../src/manifest/manifest.ts";
+import type { ManifestContent } from "../../src/manifest/manifest.ts";
 import type { ChunkReader } from "../../src/store/store.ts";
-import { sampleRecord } from "../support/manifest-sample.ts";
-
-const SALT = saltOf({ rootId: "r0", epoch: 0, placement: "" });
+import { makeChunkDisk, type ChunkDisk } from "../support/chunk-disk.ts";
 
 /** A store in memory that counts what is asked of it. */
-class MemoryChunks implements ChunkReader {
-  readonly chunks = new Map<string, Uint8Array>();
+class CountingChunks implements ChunkReader {
+  readonly chunks: Map<string, Uint8Array>;
   readonly asked: string[] = [];
+  readonly #store: ChunkReader;
 
-  async getChunk(name: ChunkName): Promise<Uint8Array> {
+  constructor({ chunks, store }: ChunkDisk) {
+    this.chunks = chunks;
+    this.#store = store;
+  }
+
+  getChunk(name: ChunkName): Promise<Uint8Array> {
     this.asked.push(name);
-    await Promise.resolve();
-    const sealed = this.chunks.get(name);
-    if (sealed === undefined) throw new LambdaImgError("CHUNK_NOT_FOUND", `chunk ${name}: not in the store`);
-    return Uint8Array.from(sealed);
+    return this.#store.getChunk(name);
   }
 }
 
 interface Disk {
   readonly plain: Uint8Array;
-  readonly chunks: MemoryChunks;
+  readonly chunks: CountingChunks;
   readonly content: ManifestContent;
   readonly device: ImageDevice;
 }
 
-/** A disk image with the named chunks filled, the others zero. */
 function makeDisk(diskChunkCount: number, filled: readonly number[]): Disk {
-  const plain = new Uint8Array(diskChunkCount * CHUNK_BYTES);
-  const chunks = new MemoryChunks();
-  const builder = new ManifestBuilder(diskChunkCount);
-  for (const index of filled) {
-    const chunk = plain.subarray(index * CHUNK_BYTES, (index + 1) * CHUNK_BYTES);
-    for (let at = 0; at < chunk.length; at++) chunk[at] = (at * 31 + (at >>> 8) + index * 7 + 1) & 0xff;
-    const sealed = sealChunk(chunk, SALT);
-    chunks.chunks.set(sealed.name, sealed.sealed);
-    builder.set(index, sealed);
-  }
-  const content = builder.finish(sampleRecord);
-  return { plain, chunks, content, device: new ImageDevice(chunks, content) };
+  const disk = makeChunkDisk(diskChunkCount, filled);
+  const chunks = new CountingChunks(disk);
+  return { ...disk, chunks, device: new ImageDevice(chunks, disk.content) };
 }
 
 async function failure(work: Promise<unknown>): Promise<LambdaImgError> {
@@ -108,6 +97,51 @@ test("the 16 chunks used last stay open, and no more", async () => {
   expect(chunks.asked).toHaveLength(17);
   await device.readChunk(1);
   expect(chunks.asked).toHaveLength(18);
+});
+
+test("as many chunks stay open as the options say, until they are to be forgotten", async () => {
+  const { chunks, content } = makeDisk(3, [0, 1, 2]);
+  const device = new ImageDevice(chunks, content, { openChunksMax: 2 });
+  for (const index of [0, 1, 2, 1, 2]) await device.readChunk(index);
+  expect(chunks.asked).toHaveLength(3);
+  await device.readChunk(0);
+  expect(chunks.asked).toHaveLength(4);
+  device.forgetChunks();
+  await device.readChunk(0);
+  expect(chunks.asked).toHaveLength(5);
+});
+
+test("a range that was brought nearer is read without the store, and no more is asked for than stays open", async () => {
+  const { chunks, content, plain } = makeDisk(5, [0, 1, 2, 4]);
+  const device = new ImageDevice(chunks, content, { openChunksMax: 2 });
+  await device.prefetch({ offsetBytes: CHUNK_BYTES + 7, sizeBytes: CHUNK_BYTES });
+  expect(chunks.asked).toHaveLength(2);
+  expect(
+    Buffer.compare(await device.read(CHUNK_BYTES, 9), plain.subarray(CHUNK_BYTES, CHUNK_BYTES + 9)),
+  ).toBe(0);
+  expect(chunks.asked).toHaveLength(2);
+  device.forgetChunks();
+  await device.prefetch({ offsetBytes: 0, sizeBytes: 5 * CHUNK_BYTES });
+  expect(chunks.asked).toHaveLength(4);
+  chunks.chunks.clear();
+  await device.prefetch({ offsetBytes: 4 * CHUNK_BYTES, sizeBytes: CHUNK_BYTES });
+});
+
+test("a guard stands around every load, and may repeat it", async () => {
+  const { chunks, content } = makeDisk(4, [0, 3]);
+  const guarded: number[] = [];
+  const device = new ImageDevice(chunks, content, {
+    guardLoad: async (chunkIndex, load) => {
+      guarded.push(chunkIndex);
+      await load();
+      return load();
+    },
+  });
+  await Promise.all([device.readChunk(3), device.readChunk(3), device.readChunk(2)]);
+  await device.readChunk(3);
+  expect(guarded).toEqual([3]);
+  expect(chunks.asked).toHaveLength(2);
+  expect(device.chunksRead).toBe(2);
 });
 
 test.each([

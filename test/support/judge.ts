@@ -36,6 +36,7 @@ export const JUDGES = [
   "openssl",
   "nbdinfo",
   "nbdcopy",
+  "nbdfuse",
   "nbdsh",
   "qemu-img",
   "qemu-io",

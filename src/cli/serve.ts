@@ -1,0 +1,199 @@
+// ⚡ uses: file system, process
+/** `lambda-img serve`: images of the store as NBD exports. docs/serve.md. */
+import { rm } from "node:fs/promises";
+import { join, resolve } from "node:path";
+
+import { definite } from "../base/error.ts";
+import { showBytes } from "../base/units.ts";
+import { NbdServer, SYSTEM_TIMERS } from "../nbd/nbd-server.ts";
+import { ChunkGuard } from "../serve/chunk-guard.ts";
+import { ImageExports, type OverlayChoice, type ServedImage } from "../serve/image-exports.ts";
+import { ProblemLog } from "../serve/problem-log.ts";
+import { showTcpPlace } from "../serve/tcp-place.ts";
+import { openContext, type Context } from "./context.ts";
+import type { Output } from "./output.ts";
+import { makeTemporaryDirectory, xdgRuntimeDirectory } from "./_runtime-directory.ts";
+import {
+  parseOverlay,
+  parsePlace,
+  parseReading,
+  type ServeOptions,
+  type ServePlace,
+} from "./_serve-options.ts";
+
+export type { ServeOptions } from "./_serve-options.ts";
+
+/** Milliseconds that clients, and reads of the store that are under way, are given when the server stops. */
+const GRACE_MS = 5000;
+
+interface Use {
+  readonly output: Output;
+  readonly signal: AbortSignal;
+}
+
+/** What the options say, checked before anything is opened. */
+interface Plan {
+  readonly images: readonly string[];
+  readonly place: ServePlace;
+  readonly overlay: OverlayChoice;
+  readonly reading: { readonly timeoutMs: number; readonly onError: "eio" | "block" };
+}
+
+/** Where it listens, as it is told. */
+interface Listening {
+  readonly json: { readonly socket: string } | { readonly address: string };
+  readonly uri: string;
+}
+
+/** Serves until a signal comes. */
+export async function serve(images: readonly string[], options: ServeOptions, use: Use): Promise<void> {
+  const distinct = [...new Set(images)];
+  const plan: Plan = {
+    images: distinct,
+    place: await parsePlace(options),
+    overlay: parseOverlay(options, distinct),
+    reading: parseReading(options),
+  };
+  const context = await openContext(options, { create: false, output: use.output });
+  try {
+    await serveStore(plan, context, use);
+  } finally {
+    await context.store.close();
+  }
+}
+
+async function serveStore(plan: Plan, context: Context, use: Use): Promise<void> {
+  const log = new ProblemLog((text) => {
+    use.output.warn(text);
+  });
+  const guard = new ChunkGuard({
+    ...plan.reading,
+    timers: SYSTEM_TIMERS,
+    onEvent: (event) => {
+      log.chunk(event);
+    },
+  });
+  const { images, overlay } = plan;
+  const exports = new ImageExports({
+    ...context,
+    guard,
+    overlay,
+    ...(images.length === 0 ? {} : { images }),
+  });
+  try {
+    const served = await exports.prepare((name, error) => {
+      const reason = error instanceof Error ? error.message : String(error);
+      use.output.warn(`${name}: it cannot be served: ${reason}`);
+    });
+    const { tls } = plan.place;
+    const server = new NbdServer({
+      exports,
+      onProblem: (problem) => {
+        log.problem(problem);
+      },
+      ...(tls === undefined ? {} : { tls }),
+    });
+    await listenAndWait({ plan, server, guard, served }, use);
+  } finally {
+    await exports.close();
+  }
+  tellCounts(guard, use.output);
+  if (guard.isWaitingForStore) {
+    // A thread of ours is in the kernel, waiting for a store that does not answer: an orderly exit would wait, too.
+    use.output.warn(
+      "a read of the store does not end; everything else is done, so this process kills itself",
+    );
+    process.kill(process.pid, "SIGKILL");
+  }
+}
+
+interface Serving {
+  readonly plan: Plan;
+  readonly server: NbdServer;
+  readonly guard: ChunkGuard;
+  readonly served: readonly ServedImage[];
+}
+
+async function listenAndWait({ plan, server, guard, served }: Serving, use: Use): Promise<void> {
+  const { place } = plan;
+  const temporary = await temporaryDirectoryFor(place);
+  try {
+    try {
+      const listening = await listen(server, place, temporary);
+      tellListening(plan, served, { listening, output: use.output });
+      await aborted(use.signal);
+    } finally {
+      const endGrace = guard.stop({ graceMs: GRACE_MS });
+      await server.stop({ graceMs: GRACE_MS });
+      endGrace();
+    }
+  } finally {
+    if (temporary !== undefined) await rm(temporary, { recursive: true, force: true });
+  }
+}
+
+/** A directory for the socket, where nobody has said where to make it and the system has no place for sockets. */
+async function temporaryDirectoryFor(place: ServePlace): Promise<string | undefined> {
+  if (place.tcp !== undefined || place.socket !== undefined) return undefined;
+  return (await xdgRuntimeDirectory()) === undefined ? makeTemporaryDirectory() : undefined;
+}
+
+async function listen(
+  server: NbdServer,
+  { tcp, socket, tls }: ServePlace,
+  temporary: string | undefined,
+): Promise<Listening> {
+  if (tcp !== undefined) {
+    const address = showTcpPlace(await server.listenTcp(tcp));
+    return { json: { address }, uri: `${tls === undefined ? "nbd" : "nbds"}://${address}` };
+  }
+  const path =
+    socket === undefined
+      ? join(
+          definite(temporary ?? (await xdgRuntimeDirectory()), "there is a place"),
+          `nbd-${process.pid}.sock`,
+        )
+      : resolve(socket);
+  await server.listenUnix(path);
+  return {
+    json: { socket: path },
+    uri: `nbd+unix:///?socket=${path.split("/").map(encodeURIComponent).join("/")}`,
+  };
+}
+
+function tellListening(
+  { images, place, overlay }: Plan,
+  served: readonly ServedImage[],
+  { listening, output }: { readonly listening: Listening; readonly output: Output },
+): void {
+  if (place.tls !== undefined && place.tls.clientAuthorities === undefined) {
+    output.note("every client that reaches the port is served; --tls-ca asks clients for certificates");
+  }
+  const exports = served.map(({ name, manifestId, sizeBytes }) => ({
+    name,
+    manifest: manifestId,
+    sizeBytes,
+  }));
+  const { json, uri } = listening;
+  output.result({ command: "serve", ...json, uri, overlay: overlay.kind, exports }, () => {
+    const isDefault = images.length === 1 ? " (the default export, too)" : "";
+    const lines = served.map(({ name, sizeBytes }) => `  ${name}  ${showBytes(sizeBytes)}${isDefault}\n`);
+    return `${uri}\n${lines.join("")}`;
+  });
+}
+
+function tellCounts(guard: ChunkGuard, output: Output): void {
+  const { loaded, failed, failing } = guard.counts;
+  output.note(
+    `stopped: ${loaded} chunks read, ${failed} reads of chunks failed, ${failing} chunks not readable`,
+  );
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    signal.addEventListener("abort", () => {
+      resolve();
+    });
+  });
+}

@@ -1,0 +1,173 @@
+import { expect, test } from "vitest";
+
+import { isLambdaImgError, LambdaImgError } from "../../src/base/error.ts";
+import { ChunkGuard, type ChunkEvent, type ChunkGuardOptions } from "../../src/serve/chunk-guard.ts";
+import { TestTimers } from "../nbd/serving.ts";
+
+const BYTES = new Uint8Array(1);
+const TIMEOUT = 30_000;
+
+function gone(): LambdaImgError {
+  return new LambdaImgError("CHUNK_NOT_FOUND", "gone");
+}
+
+function makeGuard(options: Partial<ChunkGuardOptions> = {}): {
+  guard: ChunkGuard;
+  events: ChunkEvent[];
+  timers: TestTimers;
+} {
+  const events: ChunkEvent[] = [];
+  const timers = new TestTimers();
+  const guard = new ChunkGuard({
+    timeoutMs: TIMEOUT,
+    onError: "eio",
+    onEvent: (event) => events.push(event),
+    timers,
+    ...options,
+  });
+  return { guard, events, timers };
+}
+
+/** A load that ends when the test says so. */
+function openEnd(): { load: () => Promise<Uint8Array>; end: () => void; begun: () => number } {
+  let count = 0;
+  let end = (): void => undefined;
+  const result = new Promise<Uint8Array>((resolve) => {
+    end = () => {
+      resolve(BYTES);
+    };
+  });
+  const load = (): Promise<Uint8Array> => {
+    count++;
+    return result;
+  };
+  return {
+    load,
+    end: () => {
+      end();
+    },
+    begun: () => count,
+  };
+}
+
+async function codeOf(work: Promise<unknown>): Promise<string> {
+  try {
+    await work;
+    return "no failure";
+  } catch (error) {
+    return isLambdaImgError(error) ? error.code : "no error of ours";
+  }
+}
+
+/** Lets everything run that needs no timer. */
+async function settle(): Promise<void> {
+  for (let turn = 0; turn < 5; turn++) await new Promise((resolve) => setImmediate(resolve));
+}
+
+test("a load that works is passed through, and leaves no timer behind", async () => {
+  const { guard, events, timers } = makeGuard();
+  expect(await guard.forImage("a")(1, () => Promise.resolve(BYTES))).toBe(BYTES);
+  expect([events, timers.delays, guard.counts]).toEqual([[], [], { loaded: 1, failed: 0, failing: 0 }]);
+  expect(guard.isWaitingForStore).toBe(false);
+});
+
+test("a chunk that fails again and again is told of once, and once more when it is well", async () => {
+  const { guard, events } = makeGuard();
+  const load = guard.forImage("a");
+  const error = gone();
+  for (let turn = 0; turn < 3; turn++) {
+    expect(await codeOf(load(7, () => Promise.reject(error)))).toBe("CHUNK_NOT_FOUND");
+  }
+  expect(events).toEqual([{ kind: "failed", image: "a", chunkIndex: 7, error }]);
+  expect(guard.counts).toEqual({ loaded: 0, failed: 3, failing: 1 });
+  await load(7, () => Promise.resolve(BYTES));
+  await load(7, () => Promise.resolve(BYTES));
+  expect(events.slice(1)).toEqual([{ kind: "recovered", image: "a", chunkIndex: 7 }]);
+  expect(guard.counts).toEqual({ loaded: 2, failed: 3, failing: 0 });
+});
+
+test("the same chunk index of two images is two chunks", async () => {
+  const { guard, events } = makeGuard();
+  for (const image of ["a", "b"]) await codeOf(guard.forImage(image)(0, () => Promise.reject(gone())));
+  expect(events.map(({ image }) => image)).toEqual(["a", "b"]);
+});
+
+test("a load that hangs fails at the deadline, is not begun again, and serves who waits when it ends", async () => {
+  const { guard, timers } = makeGuard();
+  const hanging = openEnd();
+  const first = codeOf(guard.forImage("a")(0, hanging.load));
+  timers.fire(TIMEOUT);
+  expect(await first).toBe("STORE_UNAVAILABLE");
+  expect(guard.isWaitingForStore).toBe(true);
+  const second = guard.forImage("a")(0, hanging.load);
+  await settle();
+  expect(hanging.begun()).toBe(1);
+  hanging.end();
+  expect(await second).toBe(BYTES);
+  expect(guard.isWaitingForStore).toBe(false);
+});
+
+test("no more than 16 loads run at a time; those that wait keep their deadline and their turn", async () => {
+  const { guard, timers } = makeGuard();
+  const load = guard.forImage("a");
+  const loads = Array.from({ length: 18 }, openEnd);
+  const results = loads.map((each, index) => codeOf(load(index, each.load)));
+  await settle();
+  expect(loads.map((each) => each.begun())).toEqual([...Array.from({ length: 16 }, () => 1), 0, 0]);
+  loads[3]!.end();
+  await settle();
+  expect(loads.slice(16).map((each) => each.begun())).toEqual([1, 0]);
+  timers.fire(TIMEOUT);
+  expect(await results[17]).toBe("STORE_UNAVAILABLE");
+  for (const each of loads) each.end();
+  await settle();
+  expect(loads[17]!.begun()).toBe(0);
+});
+
+test("with block, a load is tried until it works, with pauses that grow to ten seconds", async () => {
+  const { guard, events, timers } = makeGuard({ onError: "block" });
+  let isRepaired = false;
+  const reading = guard.forImage("a")(2, () =>
+    isRepaired ? Promise.resolve(BYTES) : Promise.reject(gone()),
+  );
+  const pauses: number[] = [];
+  for (let turn = 0; turn < 9; turn++) {
+    await settle();
+    const [pause] = timers.delays;
+    pauses.push(pause!);
+    timers.fire(pause!);
+  }
+  expect(pauses).toEqual([100, 200, 400, 800, 1600, 3200, 6400, 10_000, 10_000]);
+  isRepaired = true;
+  await settle();
+  timers.fire(10_000);
+  expect(await reading).toBe(BYTES);
+  expect(events.map(({ kind }) => kind)).toEqual(["failed", "recovered"]);
+});
+
+test("with block, a bug of ours is not tried again", async () => {
+  const { guard } = makeGuard({ onError: "block" });
+  await expect(guard.forImage("a")(0, () => Promise.reject(new Error("ours")))).rejects.toThrow("ours");
+});
+
+test("a stop ends what waits to try again at once, and what waits for the store after the time of grace", async () => {
+  const { guard, timers } = makeGuard({ onError: "block" });
+  const hanging = codeOf(guard.forImage("a")(0, openEnd().load));
+  const pausing = codeOf(guard.forImage("a")(1, () => Promise.reject(gone())));
+  await settle();
+  const endGrace = guard.stop({ graceMs: 5 });
+  expect(await pausing).toBe("CANCELLED");
+  timers.fire(5);
+  expect(await hanging).toBe("CANCELLED");
+  endGrace();
+  expect(timers.delays).toEqual([]);
+  expect(await codeOf(guard.forImage("a")(2, () => Promise.reject(gone())))).toBe("CHUNK_NOT_FOUND");
+});
+
+test("of more than 10000 failing chunks the rest is not named", async () => {
+  const { guard, events } = makeGuard();
+  const load = guard.forImage("a");
+  for (let index = 0; index < 10_002; index++) await codeOf(load(index, () => Promise.reject(gone())));
+  expect(events).toHaveLength(10_001);
+  expect(events.at(-1)?.kind).toBe("failing-many");
+});
