@@ -46,6 +46,8 @@ export const DISK_BYTES_MAX: number = 16_256 * 128 * MIB;
 export const IMAGE_RECORD_BYTES_MAX: number = 16 * MIB;
 /** One manifest: 68 bytes for each chunk of the largest disk image (283 MB), and the image record. */
 export const MANIFEST_BYTES_MAX: number = 320 * MIB;
+/** One record of a conversion: the entries of a layer (ENTRIES_BYTES_MAX) take less when they are encoded. */
+export const RECORD_BYTES_MAX: number = 1536 * MIB;
 /** UTF-8 bytes of an image's name in a store: a domain name, a repository of 255, a tag of 128, a digest. */
 export const IMAGE_NAME_BYTES_MAX = 1024;
 /** A key file or one of the store's own small files (store.json, root.json, a ref). */

@@ -10,7 +10,7 @@ export interface SealingStart {
   readonly place: ChunkWriterPlace;
 }
 
-/** A chunk to seal; its memory moves to the thread. */
+/** A chunk to seal; its memory moves to the thread, and back with the answer. */
 export interface SealingRequest {
   readonly plain: Uint8Array;
 }
@@ -23,6 +23,7 @@ export type SealingReply =
       readonly key: Uint8Array;
       readonly name: ChunkName;
       readonly outcome: PutOutcome;
+      readonly spent: Uint8Array;
     }
   | {
       readonly kind: "failed";

@@ -1,13 +1,18 @@
 /** Takes plain chunks as they come and seals them with a bounded number under way. */
 import { isAllZero } from "../base/bytes.ts";
-import type { ChunkName } from "../chunk/chunk.ts";
+import { CHUNK_BYTES, type ChunkName } from "../chunk/chunk.ts";
 import type { ChunkLedger, ChunkSealer } from "./chunk-sealer.ts";
+
+/** Spare chunks kept besides those that can be under way: one for each chunk that a layer is filling. */
+const SPARE_CHUNKS = 8;
 
 /** Seals chunks into ledgers. One intake serves a whole conversion. */
 export class ChunkIntake {
   readonly #sealer: ChunkSealer;
   readonly #stored: Set<ChunkName>;
   readonly #running = new Set<Promise<void>>();
+  /** Memory that was given back. Fresh memory for every chunk keeps the collector busy for half a second a gigabyte. */
+  readonly #spare: Uint8Array[] = [];
   #failure: { readonly error: unknown } | undefined;
 
   /** `stored` is given the name of each chunk that was not there before. */
@@ -16,16 +21,23 @@ export class ChunkIntake {
     this.#stored = stored;
   }
 
+  /** Memory of a chunk, all zero, to be filled and given to `add`. */
+  newChunk(): Uint8Array {
+    return this.#spare.pop()?.fill(0) ?? new Uint8Array(CHUNK_BYTES);
+  }
+
   /** Takes a chunk, which becomes the intake's; a zero chunk is left out. Call `relieve` before giving many more. */
   add(ledger: ChunkLedger, ordinal: number, plain: Uint8Array): void {
     if (isAllZero(plain)) {
       ledger.clear(ordinal);
+      this.#keep(plain);
       return;
     }
     const task: Promise<void> = this.#sealer
       .seal(plain)
       .then((chunk) => {
         ledger.set(ordinal, chunk);
+        this.#keep(chunk.spent);
         if (chunk.outcome === "stored") this.#stored.add(chunk.name);
       })
       .catch((error: unknown) => {
@@ -52,6 +64,10 @@ export class ChunkIntake {
   async finish(): Promise<void> {
     await Promise.all(this.#running);
     this.#throwFailure();
+  }
+
+  #keep(spent: Uint8Array): void {
+    if (this.#spare.length < this.#sealer.depth + SPARE_CHUNKS) this.#spare.push(spent);
   }
 
   #throwFailure(): void {

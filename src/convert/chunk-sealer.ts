@@ -9,6 +9,8 @@ export interface StoredChunk {
   readonly key: Uint8Array;
   readonly name: ChunkName;
   readonly outcome: PutOutcome;
+  /** The plain chunk's memory, the caller's again; what it holds is of no use. */
+  readonly spent: Uint8Array;
 }
 
 /** Seals and puts chunks, several at a time. */
@@ -16,7 +18,7 @@ export interface ChunkSealer {
   /** How many calls of `seal` may be under way before more only cost memory. */
   readonly depth: number;
   /**
-   * Seals a plain chunk that is not all zero and puts it into the store. The bytes become the sealer's.
+   * Seals a plain chunk that is not all zero and puts it into the store. The bytes are the sealer's until this resolves.
    * @throws what Store.putChunk throws
    */
   seal(plain: Uint8Array): Promise<StoredChunk>;

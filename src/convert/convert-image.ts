@@ -1,5 +1,5 @@
 /** The conversion: an image from a source becomes chunks, a manifest and a name in a store. */
-import type { Digest } from "../base/digest.ts";
+import type { DiffId, Digest } from "../base/digest.ts";
 import { assert, definite, LambdaImgError } from "../base/error.ts";
 import { forEachLimited } from "../base/pool.ts";
 import { CHUNK_BYTES, type ChunkName } from "../chunk/chunk.ts";
@@ -21,6 +21,8 @@ import { ChunkIntake } from "./chunk-intake.ts";
 import { ChunkLedger, type ChunkSealer } from "./chunk-sealer.ts";
 import { convertLayer, type ConvertedLayer } from "./convert-layer.ts";
 import { hiddenRanges, hideRanges, visibleBodies } from "./hide.ts";
+import { KnownImages, type ConversionFacts } from "./known-image.ts";
+import { LayerReuse, ledgerNames } from "./layer-reuse.ts";
 
 /** What a conversion works with; nothing of it is closed here. */
 export interface Conversion {
@@ -32,6 +34,8 @@ export interface Conversion {
   readonly sizeRequest: SizeRequest;
   readonly mtimePolicy: MtimePolicy;
   readonly layerBytesMax: number;
+  /** Whether what earlier conversions kept may be used; what this one gives is kept in any case. */
+  readonly mayReuse: boolean;
   readonly signal?: AbortSignal | undefined;
   /** Told what is being done; for people. */
   onProgress?(progress: Progress): void;
@@ -59,7 +63,12 @@ export interface ConversionResult {
     readonly new: number;
     /** Those of them that were there. */
     readonly reused: number;
+    /** Chunks that this run stored besides: as layers have them before hidden files are zeroed. */
+    readonly kept: number;
   };
+  /** Layers that were not read, since they are known. */
+  readonly reusedLayerCount: number;
+  /** Bytes of the chunks that are new or kept. */
   readonly storedBytes: number;
   readonly layerBytes: number;
   /** Inodes whose mtime ext4 cannot hold and that have the nearest one instead. */
@@ -73,11 +82,17 @@ export interface ConversionResult {
  */
 export async function convertImage(conversion: Conversion): Promise<ConversionResult> {
   const { image, store, keyring } = conversion;
+  const knownImages = new KnownImages(store, keyring);
+  const facts = factsOf(conversion);
+  const known = conversion.mayReuse ? await nameKnown(conversion, knownImages, facts) : undefined;
+  if (known !== undefined) return known;
   const stored = new Set<ChunkName>();
   const intake = new ChunkIntake(conversion.sealer, stored);
   const before = image.pulledBytes();
-  const layers = await convertLayers(conversion, intake);
+  const reuse = new LayerReuse(store, keyring);
+  const { layers, fresh } = await convertLayers(conversion, intake, reuse);
   const layerBytes = image.pulledBytes() - before;
+  store.hasten();
   conversion.onProgress?.({ stage: "flatten" });
   const tree = flatten(layers);
   applyMtimePolicy(tree, conversion.mtimePolicy);
@@ -109,23 +124,29 @@ export async function convertImage(conversion: Conversion): Promise<ConversionRe
   }
   await intake.finish();
   const segmentChunkCounts = layers.map((layer) => layer.segment.chunkCount);
-  const content = manifestContent(conversion, { plan, segmentChunkCounts }, disk);
+  const content = manifestContent(facts, { plan, segmentChunkCounts }, disk);
   conversion.onProgress?.({ stage: "durable" });
-  // Only what the manifest names: chunks as they were before hidden files were zeroed stay staged, and go with it.
-  await store.barrier(tableChunkNames(content));
+  const kept = keptChunks(content, fresh);
+  await store.barrier([...tableChunkNames(content), ...kept]);
   // From here on little is left to do: the image gets its manifest and its name.
   throwIfCancelled(conversion);
   conversion.onProgress?.({ stage: "manifest" });
+  for (const [diffId, layer] of fresh) await reuse.keep(diffId, layer);
   const manifestId = await store.putManifest(
     keyring.customerId,
     sealManifest(content, keyring.customerKey()),
   );
   await store.putRef(keyring.customerId, conversion.imageName, manifestId);
+  const { clampedTimeCount } = plan;
+  await knownImages.keep(facts, { manifestId, clampedTimeCount });
+  const keptCount = kept.filter((name) => stored.has(name)).length;
+  const reusedLayerCount = image.layers.filter(({ diffId }) => !fresh.has(diffId)).length;
   return {
     manifestId,
     layerBytes,
-    ...countChunks(content, stored),
-    clampedTimeCount: plan.clampedTimeCount,
+    reusedLayerCount,
+    clampedTimeCount,
+    ...countChunks(content, stored, keptCount),
   };
 }
 
@@ -138,17 +159,41 @@ function throwIfCancelled({ signal }: Conversion): void {
   if (signal?.aborted === true) throw new LambdaImgError("CANCELLED", "cancelled");
 }
 
-/** All layers by index; equal layers are converted once and stand in each of their places. */
-async function convertLayers(conversion: Conversion, intake: ChunkIntake): Promise<ConvertedLayer[]> {
+/** Gives the image its name where the manifest is there already. */
+async function nameKnown(
+  conversion: Conversion,
+  knownImages: KnownImages,
+  facts: ConversionFacts,
+): Promise<ConversionResult | undefined> {
+  const known = await knownImages.find(facts);
+  if (known === undefined) return undefined;
+  const { manifestId, clampedTimeCount, content } = known;
+  throwIfCancelled(conversion);
+  await conversion.store.putRef(conversion.keyring.customerId, conversion.imageName, manifestId);
+  const reusedLayerCount = conversion.image.layers.length;
+  const counts = countChunks(content, new Set(), 0);
+  return { manifestId, layerBytes: 0, reusedLayerCount, clampedTimeCount, ...counts };
+}
+
+/** Layers by index, and those that were read by diff ID. Equal layers are converted once and stand in each of their places. */
+async function convertLayers(
+  conversion: Conversion,
+  intake: ChunkIntake,
+  reuse: LayerReuse,
+): Promise<{ layers: ConvertedLayer[]; fresh: ReadonlyMap<DiffId, ConvertedLayer> }> {
   const { image } = conversion;
-  const byDiffId = new Map<string, ConvertedLayer>();
   const entryBudget = new EntryBudget();
+  const known = conversion.mayReuse
+    ? await findLayers(conversion, reuse, entryBudget)
+    : new Map<DiffId, ConvertedLayer>();
+  const fresh = new Map<DiffId, ConvertedLayer>();
   let tarBytes = 0;
   // One layer's failure ends the others: nobody waits for gigabytes that come to nothing.
   const stop = new AbortController();
   const signals = conversion.signal === undefined ? [] : [conversion.signal];
   const signal = AbortSignal.any([stop.signal, ...signals]);
-  await forEachLimited(image.streamLayers({ signal }), image.layersAtOnce, async (stream) => {
+  const streams = image.streamLayers({ signal, known: new Set(known.keys()) });
+  await forEachLimited(streams, image.layersAtOnce, async (stream) => {
     const { label, diffId } = stream.descriptor;
     try {
       const layer = await convertLayer(stream, intake, {
@@ -160,13 +205,48 @@ async function convertLayers(conversion: Conversion, intake: ChunkIntake): Promi
           conversion.onProgress?.({ stage: "layer", label, tarBytes, pulledBytes: image.pulledBytes() });
         },
       });
-      byDiffId.set(diffId, layer);
+      fresh.set(diffId, layer);
     } catch (error) {
       stop.abort(error);
       throw error;
     }
   });
-  return image.layers.map(({ diffId }) => definite(byDiffId.get(diffId), "the source gave every layer"));
+  const layers = image.layers.map(({ diffId }) =>
+    definite(known.get(diffId) ?? fresh.get(diffId), "the source gave every layer"),
+  );
+  return { layers, fresh };
+}
+
+/** Runs of a file without holes: whole chunks, what fills the chunk of its group, and the rest. */
+const CUT_RUNS_MAX = 3;
+
+async function findLayers(
+  conversion: Conversion,
+  reuse: LayerReuse,
+  entryBudget: EntryBudget,
+): Promise<Map<DiffId, ConvertedLayer>> {
+  const known = new Map<DiffId, ConvertedLayer>();
+  for (const diffId of new Set(conversion.image.layers.map((layer) => layer.diffId))) {
+    throwIfCancelled(conversion);
+    const layer = await reuse.find(diffId);
+    if (layer === undefined) continue;
+    for (const entry of layer.segment.entries) {
+      // Never more than reading the layer takes: a region gives one run, and cutting the file two others at most.
+      const regionCount = Math.max(0, (entry.body?.runs.length ?? 0) - CUT_RUNS_MAX);
+      entryBudget.take(entry, regionCount);
+    }
+    known.set(diffId, layer);
+  }
+  return known;
+}
+
+/** Names of the chunks of layers that the manifest does not name: those that hidden files were zeroed in. */
+function keptChunks(content: ManifestContent, fresh: ReadonlyMap<DiffId, ConvertedLayer>): ChunkName[] {
+  const named = new Set(tableChunkNames(content));
+  const kept = new Set<ChunkName>();
+  for (const { ledger } of fresh.values())
+    for (const name of ledgerNames(ledger)) if (!named.has(name)) kept.add(name);
+  return [...kept];
 }
 
 function flatten(layers: readonly ConvertedLayer[]): ReturnType<Flattener["finish"]> {
@@ -182,13 +262,24 @@ function copyLedger(from: ChunkLedger, to: ChunkLedger, firstChunk: number): voi
   }
 }
 
+function factsOf({ image, mtimePolicy, sizeRequest }: Conversion): ConversionFacts {
+  const { platform, run, diffIds } = image.config;
+  return {
+    layoutVersion: LAYOUT_VERSION,
+    layerDiffIds: diffIds,
+    platform,
+    run,
+    sourceDigest: image.sourceDigest,
+    options: { mtime: showMtimePolicy(mtimePolicy), sizeRequest: showSizeRequest(sizeRequest) },
+  };
+}
+
 function manifestContent(
-  conversion: Conversion,
+  facts: ConversionFacts,
   layout: { readonly plan: DiskPlan; readonly segmentChunkCounts: readonly number[] },
   disk: ChunkLedger,
 ): ManifestContent {
   const { plan, segmentChunkCounts } = layout;
-  const { image } = conversion;
   const diskChunkCount = plan.geometry.blockCount / CHUNK_BLOCKS;
   assert(disk.length <= diskChunkCount, "every chunk lies on the disk");
   const builder = new ManifestBuilder(diskChunkCount);
@@ -202,28 +293,20 @@ function manifestContent(
       builder.set(chunkIndex, chunk);
     }
   }
-  const { platform, run, diffIds } = image.config;
   return builder.finish({
+    ...facts,
     diskDigest: digest.finish(),
-    layoutVersion: LAYOUT_VERSION,
-    layerDiffIds: diffIds,
-    platform,
-    run,
     segments: plan.segmentStarts.map((firstBlock, layerIndex) => ({
       firstChunk: firstBlock / CHUNK_BLOCKS,
       chunkCount: definite(segmentChunkCounts[layerIndex], "every layer has a segment"),
     })),
-    sourceDigest: image.sourceDigest,
-    options: {
-      mtime: showMtimePolicy(conversion.mtimePolicy),
-      sizeRequest: showSizeRequest(conversion.sizeRequest),
-    },
   });
 }
 
 function countChunks(
   content: ManifestContent,
   stored: ReadonlySet<ChunkName>,
+  kept: number,
 ): Pick<ConversionResult, "diskDigest" | "diskChunkCount" | "chunks" | "storedBytes"> {
   const unique = new Set(tableChunkNames(content));
   let newCount = 0;
@@ -236,7 +319,8 @@ function countChunks(
       unique: unique.size,
       new: newCount,
       reused: unique.size - newCount,
+      kept,
     },
-    storedBytes: newCount * CHUNK_BYTES,
+    storedBytes: (newCount + kept) * CHUNK_BYTES,
   };
 }

@@ -40,9 +40,13 @@ export async function convertLayer(
   options: LayerOptions,
 ): Promise<ConvertedLayer> {
   const ledger = new ChunkLedger();
-  const builder = new SegmentBuilder((chunkIndex, plain) => {
-    intake.add(ledger, chunkIndex, plain);
-  }, options.entryBudget);
+  const sink = {
+    newChunk: () => intake.newChunk(),
+    add: (chunkIndex: number, plain: Uint8Array) => {
+      intake.add(ledger, chunkIndex, plain);
+    },
+  };
+  const builder = new SegmentBuilder(sink, options.entryBudget);
   const parser = new TarParser(builder, { label: stream.descriptor.label });
   for await (const piece of openLayer(stream, { layerBytesMax: options.layerBytesMax })) {
     for (let at = 0; at < piece.length; at += PARSER_STEP_BYTES) {

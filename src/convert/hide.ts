@@ -6,7 +6,7 @@ import { LambdaImgError } from "../base/error.ts";
 import { forEachLimited } from "../base/pool.ts";
 import { CHUNK_BYTES, chunkNameOf } from "../chunk/chunk.ts";
 import { openChunk, type ChunkKey } from "../crypto/chunk-seal.ts";
-import { SEGMENT_BLOCK_BYTES } from "../segment/segment-chunks.ts";
+import { SEGMENT_BLOCK_BYTES } from "../segment/file-place.ts";
 import type { ChunkReader } from "../store/store.ts";
 import type { FileBody, LayerEntry } from "../tree/layer-entry.ts";
 import type { Tree } from "../tree/tree.ts";

@@ -14,13 +14,21 @@ const start = workerData as SealingStart;
 const writer = new ChunkWriter(start.place);
 
 port.on("message", ({ plain }: SealingRequest) => {
-  port.postMessage(seal(plain));
+  const reply = seal(plain);
+  port.postMessage(reply, reply.kind === "stored" ? [plain.buffer as ArrayBuffer] : []);
 });
 
 function seal(plain: Uint8Array): SealingReply {
   try {
     const { plainDigest, key, name, sealed } = sealChunk(plain, start.salt as Salt);
-    return { kind: "stored", plainDigest, key, name, outcome: writer.putChunkSync(name, sealed) };
+    return {
+      kind: "stored",
+      plainDigest,
+      key,
+      name,
+      outcome: writer.putChunkSync(name, sealed),
+      spent: plain,
+    };
   } catch (error) {
     if (!isLambdaImgError(error)) throw error; // A bug: it reaches the pool as the thread's "error" event.
     return { kind: "failed", code: error.code, message: error.message, details: error.details };

@@ -7,10 +7,10 @@ import { assert, LambdaImgError } from "../base/error.ts";
 import { showByteString } from "../base/bytes.ts";
 import { ENTRIES_BYTES_MAX, ENTRY_BYTES, FILE_BYTES_MAX } from "../base/limit.ts";
 import { divCeil } from "../base/units.ts";
-import type { SparseRegion, TarEntry, TarSink } from "../tar/entry.ts";
+import type { SparseRegion, TarEntry, TarSink, Timestamp } from "../tar/entry.ts";
 import type { LayerEntry } from "../tree/layer-entry.ts";
-import type { FileBlocks } from "./file-place.ts";
-import { SEGMENT_BLOCK_BYTES, SegmentChunks, type SegmentChunkSink } from "./segment-chunks.ts";
+import { SEGMENT_BLOCK_BYTES, type FileBlocks } from "./file-place.ts";
+import { SegmentChunks, type SegmentChunkSink } from "./segment-chunks.ts";
 
 /** A segment whose chunks have all gone to the sink. */
 export interface Segment {
@@ -29,11 +29,11 @@ export class EntryBudget {
     this.#leftBytes = bytesMax;
   }
 
-  /** @throws TREE_TOO_LARGE when it is used up */
-  take(entry: TarEntry): void {
+  /** `regionCount`: regions of a sparse file. @throws TREE_TOO_LARGE when it is used up */
+  take(entry: Pick<TarEntry, "path" | "linkTarget" | "xattrs">, regionCount: number): void {
     this.#leftBytes -= ENTRY_BYTES + entry.path.length + entry.linkTarget.length;
     for (const [name, value] of entry.xattrs ?? []) this.#leftBytes -= name.length + value.length;
-    this.#leftBytes -= (entry.sparseRegions?.length ?? 0) * SPARSE_REGION_BYTES;
+    this.#leftBytes -= regionCount * SPARSE_REGION_BYTES;
     if (this.#leftBytes >= 0) return;
     throw new LambdaImgError(
       "TREE_TOO_LARGE",
@@ -51,6 +51,8 @@ export class SegmentBuilder implements TarSink {
   readonly #entries: LayerEntry[] = [];
   #body: BodyCursor | undefined;
   readonly #budget: EntryBudget;
+  /** Neighbours mostly have one time: they share its object. */
+  #mtime: Timestamp = { seconds: 0, nanoseconds: 0 };
 
   constructor(sink: SegmentChunkSink, budget: EntryBudget = new EntryBudget()) {
     this.#chunks = new SegmentChunks(sink);
@@ -58,20 +60,22 @@ export class SegmentBuilder implements TarSink {
   }
 
   entry(entry: TarEntry): void {
-    this.#budget.take(entry);
+    this.#budget.take(entry, entry.sparseRegions?.length ?? 0);
     const isFile = entry.type === "file";
     if (isFile && entry.sizeBytes > FILE_BYTES_MAX) throw fileTooLarge(entry);
     const regions = isFile ? regionsOf(entry) : [];
     const blocks = fileBlocks(regions);
-    const runs = isFile ? this.#chunks.begin(entry.path, blocks) : [];
+    const { seconds, nanoseconds } = this.#mtime;
+    const isSameTime = entry.mtime.seconds === seconds && entry.mtime.nanoseconds === nanoseconds;
+    if (!isSameTime) this.#mtime = entry.mtime;
     this.#entries.push({
       path: entry.path,
       type: entry.type,
       mode: entry.mode,
       uid: entry.uid,
       gid: entry.gid,
-      mtime: entry.mtime,
-      body: isFile ? { sizeBytes: entry.sizeBytes, runs } : undefined,
+      mtime: this.#mtime,
+      body: isFile ? this.#chunks.begin(entry.path, entry.sizeBytes, blocks) : undefined,
       linkTarget: entry.linkTarget,
       deviceMajor: entry.deviceMajor,
       deviceMinor: entry.deviceMinor,

@@ -7,7 +7,6 @@ import { CHUNK_BYTES } from "../chunk/chunk.ts";
 import { assert } from "../base/error.ts";
 import type { ByteString } from "../base/bytes.ts";
 import { alignUp } from "../base/units.ts";
-import type { BlockRun } from "../tree/layer-entry.ts";
 import {
   BLOCKS_PER_GROUP_CUT,
   BLOCKS_PER_TAIL_CUT,
@@ -17,14 +16,17 @@ import {
   TAIL_UNIT_BLOCKS,
   type Draw,
 } from "./cut.ts";
-import { FilePlace, type FileBlocks } from "./file-place.ts";
+import { FilePlace, SEGMENT_BLOCK_BYTES, type FileBlocks, type PlacedBody } from "./file-place.ts";
 
-/** ext4's block, the unit in which bodies are placed. */
-export const SEGMENT_BLOCK_BYTES = 4096;
 const CHUNK_BLOCKS = CHUNK_BYTES / SEGMENT_BLOCK_BYTES;
 
-/** Takes the segment's chunks as they are complete, each once, in any order; the bytes become the receiver's. */
-export type SegmentChunkSink = (chunkIndex: number, plain: Uint8Array) => void;
+/** Takes the segment's chunks as they are complete, each once, in any order. */
+export interface SegmentChunkSink {
+  /** Memory of a chunk, all zero. */
+  newChunk(): Uint8Array;
+  /** The bytes become the receiver's. */
+  add(chunkIndex: number, plain: Uint8Array): void;
+}
 
 /** Blocks of a file in a chunk that is being filled. */
 interface Item {
@@ -60,7 +62,7 @@ interface Target {
 export class SegmentChunks {
   readonly #sink: SegmentChunkSink;
   #chunkCount = 0;
-  #group: GroupChunk = newGroupChunk();
+  #group: GroupChunk;
   /** Drawn for the tail of the group at hand. */
   #groupDrawn = 0;
   #tail: TailChunk | undefined;
@@ -74,14 +76,15 @@ export class SegmentChunks {
 
   constructor(sink: SegmentChunkSink) {
     this.#sink = sink;
+    this.#group = this.#newGroupChunk();
   }
 
   /**
-   * The next file: its path as in the archive, and its blocks that are not holes. The runs that are returned say where these
-   * are as soon as that is known, `finish` at the latest.
+   * The next file: its path as in the archive, its size and its blocks that are not holes. The runs of the body that is returned
+   * say where these are as soon as that is known, after `finish` at the latest.
    */
-  begin(path: ByteString, blocks: FileBlocks): readonly BlockRun[] {
-    const place = new FilePlace(blocks);
+  begin(path: ByteString, sizeBytes: number, blocks: FileBlocks): PlacedBody {
+    const place = new FilePlace(sizeBytes, blocks);
     const wholeChunks = Math.floor(place.blockCount / CHUNK_BLOCKS);
     this.#wholeBytes = wholeChunks * CHUNK_BYTES;
     this.#wholeIndex = this.#chunkCount;
@@ -89,7 +92,7 @@ export class SegmentChunks {
     this.#chunkCount += wholeChunks;
     const restCount = place.blockCount - wholeChunks * CHUNK_BLOCKS;
     this.#rest = restCount === 0 ? [] : this.#placeRest(place, restCount, drawOf(path));
-    return place.runs;
+    return place.body;
   }
 
   /** Bytes at an offset into the file's blocks, put one behind the other without holes; offsets ascend. */
@@ -107,9 +110,9 @@ export class SegmentChunks {
 
   /** Ends the file. */
   end(): void {
-    if (this.#whole !== undefined) this.#sink(this.#wholeIndex, this.#whole);
+    if (this.#whole !== undefined) this.#sink.add(this.#wholeIndex, this.#whole);
     this.#whole = undefined;
-    for (const { chunkIndex, bytes } of this.#complete.splice(0)) this.#sink(chunkIndex, bytes);
+    for (const { chunkIndex, bytes } of this.#complete.splice(0)) this.#sink.add(chunkIndex, bytes);
   }
 
   /** Gives away what is left; returns the number of chunks. Call it once, after the last file's `end`. */
@@ -122,10 +125,10 @@ export class SegmentChunks {
   #wholeTarget(at: number): Target {
     const within = at % CHUNK_BYTES;
     if (within === 0 && this.#whole !== undefined) {
-      this.#sink(this.#wholeIndex++, this.#whole);
+      this.#sink.add(this.#wholeIndex++, this.#whole);
       this.#whole = undefined;
     }
-    this.#whole ??= new Uint8Array(CHUNK_BYTES);
+    this.#whole ??= this.#sink.newChunk();
     return { bytes: this.#whole, offsetBytes: within, sizeBytes: CHUNK_BYTES - within };
   }
 
@@ -153,7 +156,7 @@ export class SegmentChunks {
     const head = add(this.#group, { ...item, blockCount: room });
     const { items: full, bytes } = this.#group;
     this.#complete.push({ chunkIndex: this.#giveIndex(full), bytes });
-    this.#group = newGroupChunk();
+    this.#group = this.#newGroupChunk();
     return [head, add(this.#group, { ...item, blockCount: blockCount - room })];
   }
 
@@ -169,14 +172,14 @@ export class SegmentChunks {
     }
     if (best === undefined) return;
     const { at, block } = best;
-    const next = newGroupChunk();
+    const next = this.#newGroupChunk();
     const moved = bytes.subarray(block * SEGMENT_BLOCK_BYTES, fill * SEGMENT_BLOCK_BYTES);
     next.bytes.set(moved);
     moved.fill(0);
     next.items = items.slice(at).map((item) => ({ ...item, block: item.block - block }));
     next.fill = fill - block;
     this.#group = next;
-    this.#sink(this.#giveIndex(items.slice(0, at)), bytes);
+    this.#sink.add(this.#giveIndex(items.slice(0, at)), bytes);
   }
 
   /** Gives a group's chunk its index, and its files their places. */
@@ -192,8 +195,8 @@ export class SegmentChunks {
   #endGroup(): void {
     const { items, bytes, fill } = this.#group;
     if (fill === CHUNK_BLOCKS) {
-      this.#group = newGroupChunk();
-      this.#sink(this.#giveIndex(items), bytes);
+      this.#group = this.#newGroupChunk();
+      this.#sink.add(this.#giveIndex(items), bytes);
       return;
     }
     if (fill === 0) return;
@@ -211,7 +214,7 @@ export class SegmentChunks {
   #putTail(item: Item, from: Uint8Array): void {
     for (let done = 0; done < item.blockCount;) {
       if (this.#tail?.fill === CHUNK_BLOCKS) this.#endTailChunk();
-      this.#tail ??= { chunkIndex: this.#chunkCount++, bytes: new Uint8Array(CHUNK_BYTES), fill: 0 };
+      this.#tail ??= { chunkIndex: this.#chunkCount++, bytes: this.#sink.newChunk(), fill: 0 };
       const { chunkIndex, bytes, fill } = this.#tail;
       const count = Math.min(item.blockCount - done, CHUNK_BLOCKS - fill);
       const start = (item.block + done) * SEGMENT_BLOCK_BYTES;
@@ -222,14 +225,14 @@ export class SegmentChunks {
     }
   }
 
+  #newGroupChunk(): GroupChunk {
+    return { bytes: this.#sink.newChunk(), fill: 0, items: [] };
+  }
+
   #endTailChunk(): void {
-    if (this.#tail !== undefined) this.#sink(this.#tail.chunkIndex, this.#tail.bytes);
+    if (this.#tail !== undefined) this.#sink.add(this.#tail.chunkIndex, this.#tail.bytes);
     this.#tail = undefined;
   }
-}
-
-function newGroupChunk(): GroupChunk {
-  return { bytes: new Uint8Array(CHUNK_BYTES), fill: 0, items: [] };
 }
 
 function add(group: GroupChunk, part: Omit<Item, "block">): Target {

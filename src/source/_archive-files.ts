@@ -60,6 +60,9 @@ export class ArchiveFiles implements ImageFiles {
     return Promise.resolve(this.#find(path)?.type === "file");
   }
 
+  // An archive has its files in a row.
+  readonly streamsAtOnce = 1;
+
   async readDocument(request: FileRequest): Promise<Uint8Array> {
     const member = this.#require(request);
     if (member.sizeBytes > DOCUMENT_BYTES_MAX) throw documentTooLarge(request.label, member.sizeBytes);

@@ -34,6 +34,9 @@ export class DirectoryFiles implements ImageFiles {
     }
   }
 
+  // One gzip stream is inflated by one thread: several layers at a time keep the other processors busy, too.
+  readonly streamsAtOnce = 3;
+
   async readDocument(request: FileRequest): Promise<Uint8Array> {
     const file = await this.#open(request);
     try {

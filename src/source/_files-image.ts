@@ -3,7 +3,7 @@ import { digestHex, type DiffId, type Digest } from "../base/digest.ts";
 import { definite } from "../base/error.ts";
 import type { ImageConfig } from "../oci/image-config.ts";
 import type { ImageFiles } from "./_image-files.ts";
-import type { LayerDescriptor, LayerStream, OciImage } from "./oci-image.ts";
+import type { LayerDescriptor, LayerStream, OciImage, StreamLayersOptions } from "./oci-image.ts";
 
 /** A layer, and the file that has it. */
 export interface FileLayer {
@@ -26,6 +26,7 @@ export class FilesImage implements OciImage {
   readonly sourceDigest: Digest;
   readonly config: ImageConfig;
   readonly layers: readonly LayerDescriptor[];
+  readonly layersAtOnce: number;
   readonly #parts: FilesImageParts;
   #isClosed = false;
 
@@ -33,21 +34,20 @@ export class FilesImage implements OciImage {
     this.sourceDigest = parts.sourceDigest;
     this.config = parts.config;
     this.layers = parts.layers.map((layer) => layer.descriptor);
+    this.layersAtOnce = parts.files.streamsAtOnce;
     this.#parts = parts;
   }
 
-  // On one disk and few processors two layers at a time are no faster than one; an archive has them in a row.
-  readonly layersAtOnce = 1;
   readonly pulledBytes = (): number => this.#parts.files.pulledBytes();
 
-  async *streamLayers(options: {
-    readonly signal?: AbortSignal | undefined;
-  }): AsyncGenerator<LayerStream, void, undefined> {
+  async *streamLayers(options: StreamLayersOptions): AsyncGenerator<LayerStream, void, undefined> {
     const first = new Map<DiffId, FileLayer>();
     for (const layer of this.#parts.layers) {
-      if (!first.has(layer.descriptor.diffId)) first.set(layer.descriptor.diffId, layer);
+      const { diffId } = layer.descriptor;
+      if (!first.has(diffId) && options.known?.has(diffId) !== true) first.set(diffId, layer);
     }
     const requests = [...first.values()];
+    if (requests.length === 0) return; // An archive that is compressed would be read to its end.
     for await (const { requestIndex, bytes } of this.#parts.files.stream(requests, options)) {
       const { descriptor } = definite(requests[requestIndex], "a stream for each request");
       yield { descriptor, bytes };

@@ -9,7 +9,7 @@ export interface FileRequest {
 /** What was asked for, by its index, and the file's bytes. */
 export interface FileStream {
   readonly requestIndex: number;
-  /** To be read, or closed, before the next stream is asked for. */
+  /** To be read or closed; before the next stream is asked for, where `streamsAtOnce` are open. */
   readonly bytes: AsyncIterable<Uint8Array>;
 }
 
@@ -31,6 +31,8 @@ export interface ImageFiles {
     requests: readonly FileRequest[],
     options: { readonly signal?: AbortSignal | undefined },
   ): AsyncIterable<FileStream>;
+  /** How many streams may be open when the next is asked for, that one included. */
+  readonly streamsAtOnce: number;
   /** Bytes read so far from outside. */
   pulledBytes(): number;
   close(): Promise<void>;

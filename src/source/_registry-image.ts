@@ -9,7 +9,7 @@ import type { RegistryReference } from "../registry/reference.ts";
 import { RegistryClient, type PulledManifest, type RegistryOptions } from "../registry/registry-client.ts";
 import { chooseImage, type ChosenImage, type PlatformChoice } from "./choose-manifest.ts";
 import { layerLabel } from "./_files-image.ts";
-import type { LayerDescriptor, LayerStream, OciImage } from "./oci-image.ts";
+import type { LayerDescriptor, LayerStream, OciImage, StreamLayersOptions } from "./oci-image.ts";
 
 /** Which image of several, and how its registry is reached. */
 export interface OpenRegistryOptions extends PlatformChoice {
@@ -89,10 +89,8 @@ class RegistryImage implements OciImage {
   readonly pulledBytes = (): number => this.#client.pulledBytes();
 
   // eslint-disable-next-line @typescript-eslint/require-await -- the contract is asynchronous, this source is not
-  async *streamLayers(options: {
-    readonly signal?: AbortSignal | undefined;
-  }): AsyncGenerator<LayerStream, void, undefined> {
-    const given = new Set<DiffId>();
+  async *streamLayers(options: StreamLayersOptions): AsyncGenerator<LayerStream, void, undefined> {
+    const given = new Set<DiffId>(options.known);
     for (const descriptor of this.layers) {
       if (given.has(descriptor.diffId)) continue;
       given.add(descriptor.diffId);

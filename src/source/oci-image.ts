@@ -23,6 +23,13 @@ export interface LayerStream {
   readonly bytes: AsyncIterable<Uint8Array>;
 }
 
+/** Which layers to stream, and until when. */
+export interface StreamLayersOptions {
+  /** Layers that nobody needs to read. */
+  readonly known?: ReadonlySet<DiffId>;
+  readonly signal?: AbortSignal | undefined;
+}
+
 /** An image of one platform. Close it once, whatever happened. */
 export interface OciImage {
   /** The digest of the image manifest; for docker-archive, which has none, that of the config (its image ID). */
@@ -35,10 +42,10 @@ export interface OciImage {
   /** How many streams of `streamLayers` may be open when the next is asked for, that one included. */
   readonly layersAtOnce: number;
   /**
-   * The layers' bytes, each distinct diff ID once, in the order that is cheapest for the source (that of a
+   * The layers' bytes, each distinct diff ID that is not among `known` once, in the order that is cheapest for the source (that of a
    * compressed archive, else base first). The bytes are as stored and not yet verified: layer/ does that.
    * @throws SOURCE_NOT_FOUND, SOURCE_UNAVAILABLE, ARCHIVE_INVALID
    */
-  streamLayers(options: { readonly signal?: AbortSignal | undefined }): AsyncIterable<LayerStream>;
+  streamLayers(options: StreamLayersOptions): AsyncIterable<LayerStream>;
   close(): Promise<void>;
 }

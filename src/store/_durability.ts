@@ -25,6 +25,14 @@ export async function makeDurable(storeDirectory: string, files: Iterable<string
   await forEachLimited(directories, SYNCS_AT_ONCE, syncPath);
 }
 
+/**
+ * Makes durable what lies in the store's file system by now, where there is a tool for it.
+ * @throws STORE_UNAVAILABLE
+ */
+export async function hastenDurability(storeDirectory: string): Promise<void> {
+  await syncFileSystem(storeDirectory);
+}
+
 /** False where the system has no tool that can do it: Node has no syncfs of its own. */
 async function syncFileSystem(directory: string): Promise<boolean> {
   const run = await runSync(directory);

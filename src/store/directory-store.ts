@@ -1,19 +1,20 @@
-// ⚡ uses: file system
+// ⚡ uses: file system, time
 /** A store in a local directory. docs/format/store.md has its layout and the order of writes. */
+import { statSync } from "node:fs";
 import { rename, rm, unlink, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 
 import { assert, LambdaImgError } from "../base/error.ts";
 import { digestHex } from "../base/digest.ts";
-import { MANIFEST_BYTES_MAX } from "../base/limit.ts";
+import { MANIFEST_BYTES_MAX, RECORD_BYTES_MAX } from "../base/limit.ts";
 import { CHUNK_BYTES, type ChunkName } from "../chunk/chunk.ts";
 import type { CustomerId } from "../manifest/customer-id.ts";
 import { decodeManifestTable } from "../manifest/manifest-codec.ts";
 import { manifestIdOf, parseManifestId, type ManifestId } from "../manifest/manifest-id.ts";
 import { chunkPath, type ChunkWriterPlace } from "./chunk-writer.ts";
 import { imageFileName } from "./image-name.ts";
-import type { ImageRef, PutOutcome, RootState, Store } from "./store.ts";
-import { makeDurable } from "./_durability.ts";
+import type { ImageRef, PutOutcome, RecordPlace, RootState, Store } from "./store.ts";
+import { hastenDurability, makeDurable } from "./_durability.ts";
 import {
   fileBytes,
   mkdirIfAbsent,
@@ -37,6 +38,8 @@ export class DirectoryStore implements Store {
   readonly #readDirectories: readonly string[];
   readonly #sessionDirectory: string;
   readonly #unsynced: Set<ChunkName> = new Set();
+  /** A sync that runs, or how it failed: the kernel tells of a lost write once, and it may have told this one. */
+  #hastened: Promise<{ readonly error: unknown } | undefined> | undefined;
   #putCount = 0;
 
   /**
@@ -88,7 +91,7 @@ export class DirectoryStore implements Store {
     const path = this.#chunkPath(name);
     return this.#guard(`chunk ${name}: cannot store it`, async () => {
       const isPresent = (await fileBytes(path)) === CHUNK_BYTES;
-      if (!isPresent) await this.#writeChunk(path, sealed);
+      if (!isPresent) await this.#writeNew(path, sealed);
       // Also where it was present: who put it may not have reached a barrier.
       this.#unsynced.add(name);
       return isPresent ? "present" : "stored";
@@ -102,6 +105,25 @@ export class DirectoryStore implements Store {
       }
       await this.#checkStoreIsThere();
       return false;
+    });
+  }
+
+  async missingChunks(names: Iterable<ChunkName>): Promise<ReadonlySet<ChunkName>> {
+    return this.#guard("cannot look for chunks", async () => {
+      const missing = new Set<ChunkName>();
+      let looked = 0;
+      for (const name of new Set(names)) {
+        // Synchronous, in spells: ten times faster than a promise for each, and nobody waits for long.
+        if (++looked % LOOKS_A_SPELL === 0) await new Promise((resolve) => setImmediate(resolve));
+        const isThere = this.#readDirectories.some((directory) => {
+          const path = chunkPath(join(directory, "chunks"), name);
+          const status = statSync(path, { throwIfNoEntry: false });
+          return status?.isFile() === true && status.size === CHUNK_BYTES;
+        });
+        if (!isThere) missing.add(name);
+      }
+      if (missing.size > 0) await this.#checkStoreIsThere();
+      return missing;
     });
   }
 
@@ -126,8 +148,18 @@ export class DirectoryStore implements Store {
     });
   }
 
+  hasten(): void {
+    this.#hastened ??= hastenDurability(this.#rootDirectory).then(
+      () => undefined,
+      (error: unknown) => ({ error }),
+    );
+  }
+
   async barrier(chunks: Iterable<ChunkName> = []): Promise<void> {
     await this.#guard("cannot make the chunks durable", async () => {
+      const hastened = await this.#hastened;
+      this.#hastened = undefined;
+      if (hastened !== undefined) throw hastened.error;
       const taken = [...this.#unsynced];
       const staged = [...chunks];
       const names = new Set([...taken, ...staged]);
@@ -165,6 +197,25 @@ export class DirectoryStore implements Store {
       throw new LambdaImgError("MANIFEST_NOT_FOUND", `manifest ${manifestId}: not in the store`, {
         details: { manifest: manifestId },
       });
+    });
+  }
+
+  async putRecord({ kind, customerId, name }: RecordPlace, bytes: Uint8Array): Promise<void> {
+    const path = join(this.#rootDirectory, kind, customerId, name);
+    await this.#guard(`record ${name}: cannot store it`, async () => {
+      await mkdirIfAbsent(dirname(dirname(path)));
+      await this.#writeNew(path, bytes);
+    });
+  }
+
+  async getRecord({ kind, customerId, name }: RecordPlace): Promise<Uint8Array | undefined> {
+    const path = join(this.#rootDirectory, kind, customerId, name);
+    return this.#guard(`record ${name}: cannot read it`, async () => {
+      // One that is too large is none of ours.
+      const sizeBytes = await fileBytes(path);
+      if (sizeBytes === undefined) await this.#checkStoreIsThere();
+      if (sizeBytes === undefined || sizeBytes > RECORD_BYTES_MAX) return undefined;
+      return readFileChecked(path, () => undefined);
     });
   }
 
@@ -241,10 +292,11 @@ export class DirectoryStore implements Store {
     return chunkPath(join(this.#rootDirectory, "chunks"), name);
   }
 
-  async #writeChunk(path: string, sealed: Uint8Array): Promise<void> {
+  /** Makes the file these bytes, whole but not durable; also its directory, but none above. */
+  async #writeNew(path: string, bytes: Uint8Array): Promise<void> {
     const temporary = await this.#temporaryPath();
     try {
-      await writeFile(temporary, sealed, { flag: "wx" });
+      await writeFile(temporary, bytes, { flag: "wx" });
       await mkdirIfAbsent(dirname(path));
       await rename(temporary, path);
     } catch (error) {
@@ -295,6 +347,9 @@ export class DirectoryStore implements Store {
     }
   }
 }
+
+/** Files looked for at a stretch. */
+const LOOKS_A_SPELL = 1000;
 
 function notAStore(path: string): LambdaImgError {
   return new LambdaImgError(

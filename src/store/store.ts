@@ -3,6 +3,7 @@ import type { ChunkName } from "../chunk/chunk.ts";
 import type { SaltParameters } from "../chunk/salt-parameters.ts";
 import type { CustomerId } from "../manifest/customer-id.ts";
 import type { ManifestId } from "../manifest/manifest-id.ts";
+import type { RecordName } from "../manifest/record-name.ts";
 
 /** A root: its place in its life (only an active root is written to), and what the salt of its chunks is made of. */
 export interface RootState {
@@ -18,6 +19,16 @@ export type PutOutcome = "stored" | "present";
 export interface ImageRef {
   readonly imageName: string;
   readonly manifestId: ManifestId;
+}
+
+/** What a record is about: a layer's segment, or an image that was converted. */
+export type RecordKind = "segments" | "conversions";
+
+/** A record's place. */
+export interface RecordPlace {
+  readonly kind: RecordKind;
+  readonly customerId: CustomerId;
+  readonly name: RecordName;
 }
 
 /** The part that a device needs. */
@@ -51,6 +62,15 @@ export interface Store extends ChunkReader {
   /** True where a chunk of that name and the right size is there. */
   hasChunk(name: ChunkName): Promise<boolean>;
 
+  /** Those of the names under which no chunk of the right size is there. */
+  missingChunks(names: Iterable<ChunkName>): Promise<ReadonlySet<ChunkName>>;
+
+  /**
+   * Says that a barrier is near: what was put so far is made durable in the background, so that the barrier has less to do.
+   * Never fails; what goes wrong is thrown by the barrier.
+   */
+  hasten(): void;
+
   /**
    * Makes durable every chunk that was put through this object, or found present by such a put, and `chunks`:
    * those that ChunkWriters of this object's place put or found, which others see from now on.
@@ -72,6 +92,15 @@ export interface Store extends ChunkReader {
 
   /** The ids of a customer's manifests, in byte order. */
   listManifests(customerId: CustomerId): Promise<readonly ManifestId[]>;
+
+  /**
+   * Keeps a record, in place of one of that name. Every chunk it names was put and a barrier passed since. Not durable:
+   * after a crash it may be there, not be there, or be damaged.
+   */
+  putRecord(place: RecordPlace, bytes: Uint8Array): Promise<void>;
+
+  /** The record's bytes as they are found: whoever opens it finds damage. `undefined` where there is none. */
+  getRecord(place: RecordPlace): Promise<Uint8Array | undefined>;
 
   /**
    * Makes an image name stand for a manifest; replaces what it stood for, at once and durably.

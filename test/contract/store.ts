@@ -8,7 +8,8 @@ import { CHUNK_BYTES, chunkNameAt, chunkNameOf, type ChunkName } from "../../src
 import { asCustomerKey, customerIdOf } from "../../src/crypto/customer-key.ts";
 import { sealManifest } from "../../src/crypto/manifest-seal.ts";
 import { parseManifestId } from "../../src/manifest/manifest-id.ts";
-import type { Store } from "../../src/store/store.ts";
+import { parseRecordName } from "../../src/manifest/record-name.ts";
+import type { RecordPlace, Store } from "../../src/store/store.ts";
 import { sampleContent } from "../support/manifest-sample.ts";
 
 /** A place for a store: opening it again shows what is there. */
@@ -40,6 +41,8 @@ const CUSTOMER = customerIdOf(KEY);
 const OTHER_CUSTOMER = customerIdOf(asCustomerKey(new Uint8Array(32).fill(2)));
 const NO_MANIFEST = parseManifestId(`sha256:${"0".repeat(64)}`)!;
 const NO_CHUNK = chunkNameAt(new Uint8Array(32), 0);
+const RECORD_NAME = parseRecordName("5".repeat(64))!;
+const RECORD: RecordPlace = { kind: "segments", customerId: CUSTOMER, name: RECORD_NAME };
 const manifestBytes = (storedCount: number): Uint8Array => sealManifest(sampleContent(storedCount), KEY);
 
 /** Runs the suite on the places that `make` gives. */
@@ -114,6 +117,17 @@ export function storeContract(label: string, make: () => Promise<StorePlace>): v
       expect(await store.hasChunk(NO_CHUNK)).toBe(false);
     });
 
+    test("chunks that are missing are told from those that are there", async () => {
+      const [first, second] = [madeChunk(1), madeChunk(2)];
+      await store.putChunk(first.name, first.sealed);
+      await store.barrier();
+      const asked = [second.name, first.name, NO_CHUNK, second.name];
+      expect(await store.missingChunks(asked)).toEqual(new Set([second.name, NO_CHUNK]));
+      await store.putChunk(second.name, second.sealed);
+      expect(await (await reopened()).missingChunks(asked)).toEqual(new Set([NO_CHUNK]));
+      expect(await store.missingChunks([])).toEqual(new Set());
+    });
+
     test("a chunk of another size is a bug of the caller", async () => {
       await expect(store.putChunk(NO_CHUNK, new Uint8Array(CHUNK_BYTES - 1))).rejects.toThrow("512 KiB");
     });
@@ -153,6 +167,41 @@ export function storeContract(label: string, make: () => Promise<StorePlace>): v
         "MANIFEST_INVALID",
       );
       expect(await store.listManifests(CUSTOMER)).toEqual([]);
+    });
+
+    test("a record comes back as it was put, and is replaced by one of its name", async () => {
+      expect(await store.getRecord(RECORD)).toBeUndefined();
+      const given = Uint8Array.from([1, 2, 3]);
+      await store.putRecord(RECORD, given);
+      given.fill(0);
+      expect(await store.getRecord(RECORD)).toEqual(Uint8Array.from([1, 2, 3]));
+      (await store.getRecord(RECORD))?.fill(0);
+      expect(await store.getRecord(RECORD)).toEqual(Uint8Array.from([1, 2, 3]));
+      await store.putRecord(RECORD, new Uint8Array(700_000).fill(4));
+      const found = (await (await reopened()).getRecord(RECORD)) ?? new Uint8Array(0);
+      expect(Buffer.compare(found, new Uint8Array(700_000).fill(4))).toBe(0);
+      await store.putRecord(RECORD, new Uint8Array(0));
+      expect(await store.getRecord(RECORD)).toEqual(new Uint8Array(0));
+    });
+
+    test("records are apart by kind, customer and name", async () => {
+      const places: RecordPlace[] = [
+        RECORD,
+        { ...RECORD, kind: "conversions" },
+        { ...RECORD, customerId: OTHER_CUSTOMER },
+        { ...RECORD, name: parseRecordName("6".repeat(64))! },
+      ];
+      for (const [i, place] of places.entries()) await store.putRecord(place, Uint8Array.of(i));
+      for (const [i, place] of places.entries())
+        expect(await store.getRecord(place)).toEqual(Uint8Array.of(i));
+    });
+
+    test("many puts of one record at once leave it whole", async () => {
+      const records = Array.from({ length: 16 }, (_, i) => new Uint8Array(100_000).fill(i));
+      await Promise.all(records.map((bytes) => store.putRecord(RECORD, bytes)));
+      const found = (await store.getRecord(RECORD)) ?? new Uint8Array(1);
+      expect(new Set(found).size).toBe(1);
+      expect(found.length).toBe(100_000);
     });
 
     test("a ref stands for the manifest it was last put with", async () => {

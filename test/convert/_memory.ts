@@ -77,6 +77,7 @@ export class ConvertPlace {
         imageName: "test",
         sizeRequest: { kind: "total", sizeBytes: 8 * 2 ** 20 },
         mtimePolicy: { kind: "preserve" },
+        mayReuse: true,
         layerBytesMax: 2 ** 30,
         ...change,
       };

@@ -28,6 +28,7 @@ class HandSealer implements ChunkSealer {
       key: new Uint8Array(32),
       name: chunkNameOf(plain),
       outcome,
+      spent: plain,
     });
   }
 }
@@ -103,5 +104,23 @@ describe("ChunkIntake", () => {
     await expect(intake.relieve()).rejects.toThrow("second chunk");
     await expect(intake.finish()).rejects.toThrow("second chunk");
     await expect(intake.relieve()).rejects.toThrow("second chunk");
+  });
+
+  test("gives memory out again that came back, all zero, and keeps no more of it than can be under way", async () => {
+    const { sealer, intake, ledger } = make();
+    const [used, zero] = [chunk(7), new Uint8Array(CHUNK_BYTES)];
+    intake.add(ledger, 0, used);
+    sealer.finishNext();
+    await intake.finish();
+    intake.add(ledger, 1, zero);
+    const again = [intake.newChunk(), intake.newChunk(), intake.newChunk()];
+    expect(new Set(again.slice(0, 2))).toEqual(new Set([used, zero]));
+    expect(again.every((bytes) => bytes.every((byte) => byte === 0))).toBe(true);
+    expect([used, zero]).not.toContain(again[2]);
+    const given = Array.from({ length: 100 }, () => new Uint8Array(CHUNK_BYTES));
+    for (const [i, bytes] of given.entries()) intake.add(ledger, i, bytes);
+    const taken = Array.from({ length: 100 }, () => intake.newChunk());
+    const known = new Set<Uint8Array>(given);
+    expect(taken.filter((bytes) => known.has(bytes))).toHaveLength(sealer.depth + 8);
   });
 });

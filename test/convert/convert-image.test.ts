@@ -1,18 +1,20 @@
 import { readdirSync } from "node:fs";
 import path from "node:path";
 
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
 
 import { showSizeRequest, type Progress } from "../../src/convert/convert-image.ts";
 import { InlineSealer } from "../../src/convert/inline-sealer.ts";
 import { CHUNK_BYTES } from "../../src/chunk/chunk.ts";
 import { DirectoryStore } from "../../src/store/directory-store.ts";
+import type { Store } from "../../src/store/store.ts";
 import { parsePlatform } from "../../src/oci/platform.ts";
 import { openImage } from "../../src/source/open-image.ts";
 import type { OciImage } from "../../src/source/oci-image.ts";
 import { parseImageReference } from "../../src/source/reference.ts";
 import { tarBuilder } from "../support/tar-builder.ts";
 import { ConvertPlace, KEYRING, SALT } from "./_memory.ts";
+import { ReusePlace, sameOf } from "../support/reuse-place.ts";
 
 const SECRET = "what an upper layer hides is not in the disk image";
 const base = tarBuilder().dir("d").file("d/a", "1".repeat(600_000)).file("secret", SECRET.repeat(20)).end();
@@ -21,10 +23,10 @@ const LAYERS = [{ tar: base }, { tar: upper }];
 
 describe("convertImage", () => {
   let place: ConvertPlace;
-  beforeAll(() => {
+  beforeEach(() => {
     place = new ConvertPlace();
   });
-  afterAll(() => {
+  afterEach(() => {
     place.remove();
   });
 
@@ -39,15 +41,18 @@ describe("convertImage", () => {
     expect(chunks.zero + chunks.unique).toBeLessThanOrEqual(first.result.diskChunkCount);
     expect(chunks.reused).toBe(0);
     expect(chunks.new).toBe(chunks.unique);
-    // Without staging the store has the patched chunk also as it was before.
+    // The store has the patched chunk also as the layer alone has it.
+    expect(chunks.kept).toBe(1);
     expect(chunkFiles()).toHaveLength(chunks.new + 1);
-    expect(first.result.storedBytes).toBe(chunks.new * CHUNK_BYTES);
-    const second = await place.convert(LAYERS);
-    expect(second.result).toEqual({
-      ...first.result,
-      chunks: { ...chunks, new: 0, reused: chunks.unique },
-      storedBytes: 0,
+    expect(first.result.storedBytes).toBe((chunks.new + 1) * CHUNK_BYTES);
+    const nothingNew = { chunks: { ...chunks, new: 0, reused: chunks.unique, kept: 0 }, storedBytes: 0 };
+    const unread = await place.convert(LAYERS);
+    expect(unread.result).toEqual({
+      ...{ ...first.result, ...nothingNew },
+      ...{ layerBytes: 0, reusedLayerCount: 2 },
     });
+    const second = await place.convert(LAYERS, { mayReuse: false });
+    expect(second.result).toEqual({ ...first.result, ...nothingNew });
     expect(Buffer.compare(second.disk, first.disk)).toBe(0);
   });
 
@@ -132,9 +137,10 @@ describe("convertImage", () => {
     // Reading back what was converted looks into the other store, which may not have it.
     await converted.catch(() => undefined);
     await store.close();
-    expect(calls.filter((name, i) => name !== calls[i - 1] && /^(put|barrier)/.test(name)).slice(-4)).toEqual(
-      [...["putChunk", "barrier", "putManifest", "putRef"]],
-    );
+    const changes = calls.filter((name) => /^(put|barrier)/.test(name));
+    expect(changes.filter((name, i) => name !== changes[i - 1])).toEqual([
+      ...["putChunk", "barrier", "putRecord", "putManifest", "putRef", "putRecord"],
+    ]);
   });
 
   test("what a layer refuses leaves no manifest", async () => {
@@ -159,10 +165,10 @@ test.each([
 describe("several layers at a time", () => {
   const layers = ["a", "b", "c"].map((name) => ({ tar: tarBuilder().file(name, name.repeat(5000)).end() }));
   let place: ConvertPlace;
-  beforeAll(() => {
+  beforeEach(() => {
     place = new ConvertPlace();
   });
-  afterAll(() => {
+  afterEach(() => {
     place.remove();
   });
 
@@ -207,7 +213,7 @@ describe("several layers at a time", () => {
       yield* bytes;
     });
     const together = await place.convert(layers, { image });
-    const alone = await place.convert(layers);
+    const alone = await place.convert(layers, { mayReuse: false });
     expect(together.result.diskDigest).toBe(alone.result.diskDigest);
     expect(Buffer.compare(together.disk, alone.disk)).toBe(0);
     await image.close();
@@ -239,5 +245,62 @@ describe("several layers at a time", () => {
     await expect(place.convert(layers, { image })).rejects.toMatchObject({ code: "DIGEST_MISMATCH" });
     expect(stopped).toEqual([0, 2]);
     await image.close();
+  });
+});
+
+describe("a conversion that ends in the middle", () => {
+  const TARS = LAYERS.map(({ tar }) => tar);
+  let place: ReusePlace;
+  beforeEach(() => {
+    place = new ReusePlace();
+  });
+  afterEach(() => {
+    place.remove();
+  });
+
+  /** The store until a number of calls have changed it; what comes then never arrives, as if the process were gone. */
+  function dyingAfter(store: Store, callCount: number): Store {
+    let left = callCount;
+    return new Proxy(store, {
+      get(target, name) {
+        const member: unknown = Reflect.get(target, name, target);
+        if (typeof member !== "function") return member;
+        return (...args: unknown[]): unknown => {
+          if (/^(put|barrier)/.test(String(name)) && left-- <= 0) return Promise.reject(new Error("gone"));
+          return Reflect.apply(member, target, args) as unknown;
+        };
+      },
+    });
+  }
+
+  test("at any call of the store leaves nothing that a second one does not use or mend", async () => {
+    const whole = await place.convert(TARS, { at: "whole" });
+    const files = (at: string): ReadonlyMap<string, string> => place.files(/roots\/r0\/(?!tmp)/, at);
+    let endCount = 0;
+    for (; ; endCount++) {
+      const at = `ended${endCount}`;
+      const wrap = (store: Store): Store => dyingAfter(store, endCount);
+      const isWhole = await place.convert(TARS, { at, wrap }).then(
+        () => true,
+        (error: unknown) => {
+          expect(error).toMatchObject({ message: "gone" });
+          return false;
+        },
+      );
+      const second = await place.convert(TARS, { at });
+      expect(sameOf(second)).toEqual(sameOf(whole));
+      expect(files(at)).toEqual(files("whole"));
+      if (isWhole) break;
+    }
+    // Chunks, barrier, two records, manifest, ref, record.
+    expect(endCount).toBe(whole.result.chunks.unique + whole.result.chunks.kept + 6);
+  });
+
+  test("beside another of the same image changes nothing for either", async () => {
+    const both = await Promise.all([place.convert(TARS), place.convert(TARS)]);
+    const alone = await place.convert(TARS, { at: "alone" });
+    for (const run of both) expect(sameOf(run)).toEqual(sameOf(alone));
+    expect(place.files(/roots\/r0\/(?!tmp)/)).toEqual(place.files(/roots\/r0\/(?!tmp)/, "alone"));
+    expect((await place.convert(TARS)).layersRead).toBeUndefined();
   });
 });

@@ -6,10 +6,22 @@ import path from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
 import { CliHome, errorOf, isBuilt, jsonOf, type CliResult } from "../support/cli-run.ts";
-import { layoutRegistry, startServer, type LoopbackServer } from "../support/faulty-proxy.ts";
-import { tarOf, temporaryDirectory, writeLayout } from "../support/oci-layout.ts";
+import {
+  layoutRegistry,
+  startFaultyProxy,
+  startServer,
+  type LoopbackServer,
+} from "../support/faulty-proxy.ts";
+import {
+  LayoutBuilder,
+  tarOf,
+  temporaryDirectory,
+  writeLayout,
+  type JsonDescriptor,
+} from "../support/oci-layout.ts";
 import { LOGIN } from "../support/registry.ts";
 
+const byText = (left: string, right: string): number => (left < right ? -1 : 1);
 const BIN = path.resolve(import.meta.dirname, "../../bin/lambda-img");
 
 /** As CliHome.run, with an end to standard input. */
@@ -67,6 +79,62 @@ describe.skipIf(!isBuilt)("convert", () => {
     expect(pulled["disk"]).toEqual(read["disk"]);
     expect(pulled["manifest"]).toBe(read["manifest"]);
     expect(pulled["sourceDigest"]).toBe(read["sourceDigest"]);
+  });
+
+  test("reads no layer of an image that is known, and of a rebuilt one only what is new", async () => {
+    const own = new CliHome();
+    const [base, second, third] = await Promise.all(
+      ["base", "second", "third"].map((name) => tarOf([{ name, content: name.repeat(100_000) }])),
+    );
+    const builder = new LayoutBuilder(path.join(folder.path, "rebuilt"));
+    const v1 = builder.image({ layers: [{ tar: base! }, { tar: second! }], tag: "v1" });
+    const v2 = builder.image({ layers: [{ tar: base! }, { tar: third! }], tag: "v2" });
+    builder.index([v1, v2]);
+    const documents = (image: JsonDescriptor): { config: string; layers: string[] } => {
+      const file = path.join(builder.directory, "blobs", ...image.digest.split(":"));
+      const manifest = JSON.parse(readFileSync(file, "utf8")) as Record<
+        string,
+        JsonDescriptor & JsonDescriptor[]
+      >;
+      return { config: manifest["config"]!.digest, layers: manifest["layers"]!.map(({ digest }) => digest) };
+    };
+    const counting = await startFaultyProxy(layoutRegistry(builder.directory), () => undefined);
+    /** Converts, and says which files of the registry were asked for. */
+    const convert = async (
+      ...args: string[]
+    ): Promise<{ json: Record<string, unknown>; blobs: string[] }> => {
+      const before = counting.requests.length;
+      const json = jsonOf(await own.run(["convert", "--json", ...args]));
+      const urls = counting.requests.slice(before).map(({ url }) => url);
+      return { json, blobs: urls.flatMap((url) => /\/blobs\/(.+)$/.exec(url)?.[1] ?? []) };
+    };
+    try {
+      const first = await convert(`${counting.host}/app:v1`);
+      const [one, two] = [documents(v1), documents(v2)];
+      expect(first.blobs.toSorted(byText)).toEqual([one.config, ...one.layers].toSorted(byText));
+      expect(first.json).toMatchObject({ layers: { total: 2, reused: 0 } });
+      const again = await convert(`${counting.host}/app:v1`, "--name", "again");
+      expect(again.blobs).toEqual([one.config]);
+      expect(again.json).toMatchObject({
+        ...{ manifest: first.json["manifest"], disk: first.json["disk"], layers: { total: 2, reused: 2 } },
+        ...{ bytes: { layers: 0, new: 0 }, chunks: { new: 0, kept: 0 } },
+      });
+      const rebuilt = await convert(`${counting.host}/app:v2`);
+      expect(rebuilt.blobs).toEqual([two.config, two.layers[1]]);
+      expect(rebuilt.json).toMatchObject({ layers: { total: 2, reused: 1 } });
+      const full = await convert(`${counting.host}/app:v2`, "--no-reuse");
+      expect(full.blobs.toSorted(byText)).toEqual([two.config, ...two.layers].toSorted(byText));
+      expect(full.json).toMatchObject({
+        ...{ manifest: rebuilt.json["manifest"], disk: rebuilt.json["disk"] },
+        ...{ layers: { total: 2, reused: 0 }, bytes: { new: 0 } },
+      });
+      const dry = await convert(`${counting.host}/app:v2`, "--dry-run");
+      expect(dry.blobs).toEqual([two.config]);
+      expect(dry.json["layers"]).toHaveLength(2);
+    } finally {
+      await counting.close();
+      own.remove();
+    }
   });
 
   test("with --dry-run says what it would pull, and makes nothing", async () => {

@@ -59,6 +59,7 @@ export async function convertAs(
       imageName,
       sizeRequest: { kind: "auto" },
       mtimePolicy: { kind: "preserve" },
+      mayReuse: true,
       layerBytesMax: 2 ** 40,
     });
     const manifest = await store.getManifest(keyring.customerId, manifestId);

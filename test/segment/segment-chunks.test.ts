@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { CHUNK_BYTES } from "../../src/chunk/chunk.ts";
 import { SegmentChunks } from "../../src/segment/segment-chunks.ts";
 import { asByteString } from "../../src/base/bytes.ts";
-import { bodyBytes, makeSegment } from "../support/layer-tree.ts";
+import { bodyBytes, makeSegment, sinkOf } from "../support/layer-tree.ts";
 import { tarBuilder } from "../support/tar-builder.ts";
 import { cuttingPath, QUIET } from "./_paths.ts";
 
@@ -77,8 +77,8 @@ describe("SegmentChunks", () => {
 
   test("a chunk is given away as soon as nothing more can come into it", () => {
     const given: number[] = [];
-    const chunks = new SegmentChunks((chunkIndex) => given.push(chunkIndex));
-    chunks.begin(asByteString(QUIET[0]!), [{ fileBlock: 0, blockCount: 256 }]);
+    const chunks = new SegmentChunks(sinkOf((chunkIndex) => given.push(chunkIndex)));
+    chunks.begin(asByteString(QUIET[0]!), 1, [{ fileBlock: 0, blockCount: 256 }]);
     chunks.write(0, new Uint8Array(CHUNK_BYTES));
     expect(given).toEqual([]);
     chunks.write(CHUNK_BYTES, new Uint8Array(CHUNK_BYTES));
@@ -90,8 +90,8 @@ describe("SegmentChunks", () => {
   });
 
   test("more bytes than the file has blocks are a bug", () => {
-    const chunks = new SegmentChunks(() => undefined);
-    chunks.begin(asByteString("f"), [{ fileBlock: 0, blockCount: 1 }]);
+    const chunks = new SegmentChunks(sinkOf(() => undefined));
+    chunks.begin(asByteString("f"), 1, [{ fileBlock: 0, blockCount: 1 }]);
     expect(() => {
       chunks.write(0, new Uint8Array(BLOCK + 1));
     }).toThrow("more bytes came");

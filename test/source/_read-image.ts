@@ -1,6 +1,7 @@
 /** Reading whole images in tests of sources. */
 import { expect } from "vitest";
 
+import type { DiffId } from "../../src/base/digest.ts";
 import { equalBytes } from "../../src/base/bytes.ts";
 import { LambdaImgError } from "../../src/base/error.ts";
 import { openLayer } from "../../src/layer/open-layer.ts";
@@ -53,6 +54,16 @@ export async function readAll(
     await image.close();
     await image.close();
   }
+}
+
+/** Indexes of the layers that come where some are known; each is read to its end. */
+export async function streamedLayers(image: OciImage, known: readonly DiffId[]): Promise<readonly number[]> {
+  const found: number[] = [];
+  for await (const { descriptor, bytes } of image.streamLayers({ known: new Set(known) })) {
+    await collect(bytes);
+    found.push(descriptor.layerIndex);
+  }
+  return found;
 }
 
 /** The refusal of an image: at opening, or in its layers. */

@@ -15,7 +15,7 @@ import {
   writeLayout,
   type TarMember,
 } from "../support/oci-layout.ts";
-import { expectLayers, failure, layers, open, readAll, tar, tars } from "./_read-image.ts";
+import { expectLayers, failure, layers, open, readAll, streamedLayers, tar, tars } from "./_read-image.ts";
 
 const directory = temporaryDirectory();
 afterAll(directory.remove);
@@ -64,6 +64,20 @@ describe.each(compressions)("an oci-archive, compression %s", (compression) => {
       expect(stream.descriptor.label).toMatch(/^layer/);
       break;
     }
+    await image.close();
+  });
+
+  test("gives only the layers that are not known, and is not read for none", async () => {
+    const path = await archive(
+      layoutMembers(writeLayout(fresh(), [{ layers }]), "").toReversed(),
+      compression,
+    );
+    const image = await open(`oci-archive:${path}`);
+    const diffIds = image.layers.map(({ diffId }) => diffId);
+    expect(await streamedLayers(image, [diffIds[0]!, diffIds[2]!])).toEqual([1]);
+    const before = image.pulledBytes();
+    expect(await streamedLayers(image, diffIds)).toEqual([]);
+    expect(image.pulledBytes()).toBe(before);
     await image.close();
   });
 
@@ -127,6 +141,17 @@ describe.each(compressions)("a docker-archive, compression %s", (compression) =>
     const image = await open(`docker-archive:${path}:app`);
     expect(image.sourceDigest).toBe(`sha256:${hex(config([base, middle, base, top]))}`);
     expect(image.layers.every((layer) => layer.stored === undefined)).toBe(true);
+    await image.close();
+  });
+
+  test("gives only the layers that are not known, and is not read for none", async () => {
+    const image = await open(`docker-archive:${await archive(members(), compression)}:app`);
+    const diffIds = image.layers.map(({ diffId }) => diffId);
+    expect(await streamedLayers(image, [diffIds[0]!])).toEqual(expect.arrayContaining([1, 3]));
+    expect(await streamedLayers(image, [diffIds[1]!, diffIds[3]!])).toEqual([0]);
+    const before = image.pulledBytes();
+    expect(await streamedLayers(image, diffIds)).toEqual([]);
+    expect(image.pulledBytes()).toBe(before);
     await image.close();
   });
 

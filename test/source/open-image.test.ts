@@ -16,7 +16,17 @@ import {
   writeLayout,
   type LayoutImage,
 } from "../support/oci-layout.ts";
-import { amd64, expectLayers, failure, layers, open, readAll, tar, tars } from "./_read-image.ts";
+import {
+  amd64,
+  expectLayers,
+  failure,
+  layers,
+  open,
+  readAll,
+  streamedLayers,
+  tar,
+  tars,
+} from "./_read-image.ts";
 
 const directory = temporaryDirectory();
 afterAll(directory.remove);
@@ -48,6 +58,15 @@ describe("an image layout in a directory", () => {
     expect((await readAll(`oci:${path}`)).map(([index]) => index)).toEqual([0, 1]);
     const image = await open(`oci:${path}`);
     expect(image.layers).toHaveLength(3);
+  });
+
+  test("gives only the layers that are not known; files of others need not be there", async () => {
+    const path = writeLayout(fresh(), [{ layers: [...layers, { tar: tar(11), isMissing: true }] }]);
+    const image = await open(`oci:${path}`);
+    const diffIds = image.layers.map(({ diffId }) => diffId);
+    expect(await streamedLayers(image, [diffIds[1]!, diffIds[3]!])).toEqual([0, 2]);
+    expect(await streamedLayers(image, diffIds)).toEqual([]);
+    await image.close();
   });
 
   test("follows symbolic links to regular files, as stores of packages make them", async () => {

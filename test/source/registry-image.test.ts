@@ -123,6 +123,22 @@ describe("an image in a registry in memory", () => {
     await opened.close();
   });
 
+  test("is asked for no layer that is known", async () => {
+    const opened = await open(`${server.host}/a`);
+    const [lower, higher] = opened.layers;
+    const asked = async (...known: readonly (typeof lower)[]): Promise<readonly string[]> => {
+      const before = server.requests.length;
+      const diffIds = new Set(known.flatMap((layer) => (layer === undefined ? [] : [layer.diffId])));
+      for await (const { bytes } of opened.streamLayers({ known: diffIds }))
+        for await (const piece of bytes) expect(piece.length).toBeGreaterThan(0);
+      return server.requests.slice(before).map(({ url }) => url);
+    };
+    expect(await asked(lower, higher)).toEqual([]);
+    expect(await asked(lower)).toEqual([`/v2/a/blobs/${higher?.stored?.digest}`]);
+    expect(await asked(higher)).toEqual([`/v2/a/blobs/${lower?.stored?.digest}`]);
+    await opened.close();
+  });
+
   test("is cancelled at once, before and while it is read", async () => {
     const abort = new AbortController();
     const opened = await open(`${server.host}/a`, {}, abort.signal);

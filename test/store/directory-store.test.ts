@@ -6,17 +6,25 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 
 import { digestHex } from "../../src/base/digest.ts";
+import { RECORD_BYTES_MAX } from "../../src/base/limit.ts";
 import { CHUNK_BYTES, chunkNameOf } from "../../src/chunk/chunk.ts";
 import { asCustomerKey, customerIdOf } from "../../src/crypto/customer-key.ts";
 import { sealManifest } from "../../src/crypto/manifest-seal.ts";
+import { parseRecordName } from "../../src/manifest/record-name.ts";
 import { chunkPath } from "../../src/store/chunk-writer.ts";
 import { DirectoryStore } from "../../src/store/directory-store.ts";
+import type { RecordPlace } from "../../src/store/store.ts";
 import { codeOf, madeChunk, storeContract } from "../contract/store.ts";
 import { sampleContent } from "../support/manifest-sample.ts";
 
 const KEY = asCustomerKey(new Uint8Array(32).fill(1));
 const CUSTOMER = customerIdOf(KEY);
 const MANIFEST = sealManifest(sampleContent(2), KEY);
+const RECORD: RecordPlace = {
+  kind: "segments",
+  customerId: CUSTOMER,
+  name: parseRecordName("5".repeat(64))!,
+};
 const STORE_JSON = '{"format":"lambda-img store","version":1,"chunkBytes":524288}\n';
 const ROOT_JSON =
   '{"format":"lambda-img root","version":1,"rootId":"r0","state":"active","epoch":0,"placement":""}\n';
@@ -239,6 +247,45 @@ describe("damage", () => {
     await writeFile(join(path, "roots/r0/manifests", CUSTOMER, "README"), "");
     expect(await store.listManifests(CUSTOMER)).toEqual([id]);
   });
+
+  test("a record is where the format says, beside none that is half written", async () => {
+    const store = await open();
+    await store.putRecord(RECORD, Uint8Array.of(1, 2));
+    await store.putRecord({ ...RECORD, kind: "conversions" }, Uint8Array.of(3));
+    const file = join(path, "roots/r0/segments", CUSTOMER, RECORD.name);
+    expect([...(await readFile(file))]).toEqual([1, 2]);
+    expect(await readdir(join(path, "roots/r0/conversions", CUSTOMER))).toEqual([RECORD.name]);
+    for (const session of await readdir(join(path, "roots/r0/tmp")))
+      expect(await readdir(join(path, "roots/r0/tmp", session))).toEqual([]);
+  });
+
+  test("a record is given as it is found, up to the limit; what is larger or no file is none", async () => {
+    const store = await open();
+    await store.putRecord(RECORD, new Uint8Array(100));
+    const file = join(path, "roots/r0/segments", CUSTOMER, RECORD.name);
+    await truncate(file, 7);
+    expect(await store.getRecord(RECORD)).toEqual(new Uint8Array(7));
+    await truncate(file, RECORD_BYTES_MAX + 1);
+    expect(await store.getRecord(RECORD)).toBeUndefined();
+    await rm(file);
+    await mkdir(file);
+    expect(await store.getRecord(RECORD)).toBeUndefined();
+  });
+
+  test("chunks that are cut short, or no files, are missing", async () => {
+    const store = await open();
+    const chunks = [1, 2, 3, 4].map(madeChunk);
+    for (const { name, sealed } of chunks) await store.putChunk(name, sealed);
+    const [, cut, directoryInPlace, gone] = chunks.map(({ name }) =>
+      chunkPath(join(path, "roots/r0/chunks"), name),
+    );
+    await truncate(cut!, CHUNK_BYTES - 1);
+    await rm(directoryInPlace!);
+    await mkdir(directoryInPlace!);
+    await rm(gone!);
+    const names = chunks.map(({ name }) => name);
+    expect(await store.missingChunks(names)).toEqual(new Set(names.slice(1)));
+  });
 });
 
 describe("a store that is removed while it is open", () => {
@@ -259,6 +306,9 @@ describe("a store that is removed while it is open", () => {
       () => store.putRef(CUSTOMER, "app", id),
       () => store.listRefs(CUSTOMER),
       () => store.removeRef(CUSTOMER, "app"),
+      () => store.missingChunks([name]),
+      () => store.getRecord(RECORD),
+      () => store.putRecord(RECORD, new Uint8Array(5)),
     ];
     for (const call of calls) expect(await codeOf(call())).toBe("STORE_NOT_FOUND");
     expect(await codeOf(store.barrier([name]))).toMatch(/^STORE_(UNAVAILABLE|NOT_FOUND)$/);

@@ -20,6 +20,7 @@ import { SegmentBuilder, type Segment } from "../../src/segment/segment-builder.
 import { TarParser } from "../../src/tar/parser.ts";
 import { Flattener } from "../../src/tree/flatten.ts";
 import type { Tree } from "../../src/tree/tree.ts";
+import { sinkOf } from "./layer-tree.ts";
 
 /** A layer's tar, whole or in pieces. */
 export type LayerTar = Uint8Array | Iterable<Uint8Array>;
@@ -122,9 +123,11 @@ interface CutLayer {
 
 function cutLayer(tar: LayerTar): CutLayer {
   const plain = new Map<number, Uint8Array>();
-  const builder = new SegmentBuilder((ordinal, bytes) => {
-    if (!isAllZero(bytes)) plain.set(ordinal, bytes);
-  });
+  const builder = new SegmentBuilder(
+    sinkOf((ordinal, bytes) => {
+      if (!isAllZero(bytes)) plain.set(ordinal, bytes);
+    }),
+  );
   const parser = new TarParser(builder, { label: "layer" });
   for (const piece of tar instanceof Uint8Array ? [tar] : tar) parser.push(piece);
   parser.finish();

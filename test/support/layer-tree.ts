@@ -3,7 +3,8 @@ import { createHash } from "node:crypto";
 
 import { CHUNK_BYTES } from "../../src/chunk/chunk.ts";
 import { SegmentBuilder, type Segment } from "../../src/segment/segment-builder.ts";
-import { SEGMENT_BLOCK_BYTES } from "../../src/segment/segment-chunks.ts";
+import { SEGMENT_BLOCK_BYTES } from "../../src/segment/file-place.ts";
+import type { SegmentChunkSink } from "../../src/segment/segment-chunks.ts";
 import { TarParser } from "../../src/tar/parser.ts";
 import { Flattener } from "../../src/tree/flatten.ts";
 import type { FileBody } from "../../src/tree/layer-entry.ts";
@@ -15,13 +16,20 @@ export interface MadeSegment extends Segment {
   readonly chunks: readonly Uint8Array[];
 }
 
+/** A sink that makes its chunks and gives them to `add`. */
+export function sinkOf(add: SegmentChunkSink["add"]): SegmentChunkSink {
+  return { newChunk: () => new Uint8Array(CHUNK_BYTES), add };
+}
+
 /** Cuts a layer's tar into a segment; the tar comes in pieces of `pieceBytes`. */
 export function makeSegment(tar: Uint8Array, pieceBytes: number = tar.length): MadeSegment {
   const chunks: Uint8Array[] = [];
-  const builder = new SegmentBuilder((chunkIndex, plain) => {
-    if (chunks[chunkIndex] !== undefined) throw new Error(`chunk ${chunkIndex} came twice`);
-    chunks[chunkIndex] = plain;
-  });
+  const builder = new SegmentBuilder(
+    sinkOf((chunkIndex, plain) => {
+      if (chunks[chunkIndex] !== undefined) throw new Error(`chunk ${chunkIndex} came twice`);
+      chunks[chunkIndex] = plain;
+    }),
+  );
   const parser = new TarParser(builder, { label: "layer" });
   for (let at = 0; at < tar.length; at += pieceBytes) parser.push(tar.subarray(at, at + pieceBytes));
   parser.finish();

@@ -82,6 +82,7 @@ export async function convertLayers(place: TestStore, layers: readonly TarBuilde
       imageName: "test",
       sizeRequest: { kind: "auto" },
       mtimePolicy: { kind: "preserve" },
+      mayReuse: true,
       layerBytesMax: LAYER_BYTES_MAX,
     });
     const manifest = await store.getManifest(keyring.customerId, manifestId);
