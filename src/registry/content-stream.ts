@@ -2,10 +2,15 @@
  * Content of known size as one stream, over as many connections as it takes: what breaks off goes on where it was
  * (RFC 9110 14, ranges). Nothing is kept but the piece that is on its way.
  */
+import { concatBytes } from "../base/bytes.ts";
 import { LambdaImgError } from "../base/error.ts";
+import { KIB } from "../base/units.ts";
 import { PROGRESS_BYTES_MIN } from "./_limit.ts";
 import { RetryBudget, type RetrySettings } from "./retry.ts";
 import type { HttpResponse } from "./transport.ts";
+
+/** Of one piece, but for the last before a stream ends or breaks. */
+const PIECE_BYTES_MIN = 512 * KIB;
 
 /** What is streamed. */
 export interface ContentSource {
@@ -40,7 +45,7 @@ export async function* streamContent(
           continue;
         }
         const skipBytes = startBytes - checkHead(response, source, startBytes);
-        for await (const piece of skip(response.body, skipBytes)) {
+        for await (const piece of gather(skip(response.body, skipBytes))) {
           receivedBytes += piece.length;
           if (receivedBytes - startBytes >= PROGRESS_BYTES_MIN) budget.reset();
           yield piece;
@@ -94,6 +99,27 @@ async function* skip(
     if (leftBytes < piece.length) yield leftBytes === 0 ? piece : piece.subarray(leftBytes);
     leftBytes = Math.max(0, leftBytes - piece.length);
   }
+}
+
+/** Larger pieces: sockets give 64 KiB at most, and whatever comes after costs its time by the piece. */
+async function* gather(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void, undefined> {
+  let pieces: Uint8Array[] = [];
+  let gatheredBytes = 0;
+  let failure: { readonly error: unknown } | undefined;
+  try {
+    for await (const piece of body) {
+      pieces.push(piece);
+      gatheredBytes += piece.length;
+      if (gatheredBytes < PIECE_BYTES_MIN) continue;
+      yield concatBytes(...pieces);
+      pieces = [];
+      gatheredBytes = 0;
+    }
+  } catch (error) {
+    failure = { error }; // What came before it need not be asked for again.
+  }
+  if (gatheredBytes > 0) yield concatBytes(...pieces);
+  if (failure !== undefined) throw failure.error;
 }
 
 function brokenOff({ label, sizeBytes }: ContentSource, receivedBytes: number): LambdaImgError {
