@@ -142,6 +142,11 @@ export function isLambdaImgError(error: unknown, ...codes: readonly ErrorCode[])
   return error instanceof LambdaImgError && (codes.length === 0 || codes.includes(error.code));
 }
 
+/** The system's name of a failure (`ENOENT`), or an empty string. */
+export function errnoOf(error: unknown): string {
+  return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : "";
+}
+
 /** A failed invariant of ours: never for input. */
 export function assert(condition: boolean, message: string): asserts condition {
   if (!condition) throw new AssertionError(message);

@@ -1,10 +1,10 @@
-// ⚡ uses: file system, chance
-/** The file that `--html` names: it appears only whole, and replaces another only if that is asked for. */
-import { randomBytes } from "node:crypto";
-import { link, open, rename, stat, unlink } from "node:fs/promises";
+// ⚡ uses: file system
+/** The file that `--html` names. */
+import { stat } from "node:fs/promises";
 import { resolve } from "node:path";
 
-import { LambdaImgError, type ErrorCode } from "../base/error.ts";
+import { LambdaImgError } from "../base/error.ts";
+import { outputExists, writeNewFile } from "./_output-file.ts";
 
 /** The options as commander gives them. */
 export interface HtmlOptions {
@@ -32,44 +32,7 @@ export async function checkHtmlFile({ html, force }: HtmlOptions): Promise<void>
  */
 export async function writeHtmlFile(options: HtmlOptions, text: string): Promise<void> {
   if (options.html === undefined) return;
-  const path = resolve(options.html);
-  const temporary = `${path}.${randomBytes(6).toString("hex")}.tmp`;
-  try {
-    const file = await open(temporary, "wx");
-    try {
-      await file.writeFile(text);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    if (options.force === true) await rename(temporary, path);
-    else await link(temporary, path);
-  } catch (error) {
-    throw outputError(error, options.html);
-  } finally {
-    await unlink(temporary).catch(() => undefined); // Renamed, or never made.
-  }
-}
-
-const CODES: Readonly<Record<string, ErrorCode>> = {
-  EACCES: "OUTPUT_FORBIDDEN",
-  EPERM: "OUTPUT_FORBIDDEN",
-  EROFS: "OUTPUT_FORBIDDEN",
-  ENOSPC: "OUTPUT_FULL",
-  EDQUOT: "OUTPUT_FULL",
-  EFBIG: "OUTPUT_FULL",
-  ENOENT: "PATH_NOT_FOUND",
-  ENOTDIR: "PATH_NOT_FOUND",
-  EISDIR: "USAGE_INVALID",
-};
-
-function outputError(error: unknown, path: string): unknown {
-  if (!(error instanceof Error) || !("code" in error) || typeof error.code !== "string") return error;
-  if (error.code === "EEXIST") return outputExists(path);
-  const code = CODES[error.code] ?? "OUTPUT_UNAVAILABLE";
-  return new LambdaImgError(code, `${path}: cannot write: ${error.code}`, { cause: error });
-}
-
-function outputExists(path: string): LambdaImgError {
-  return new LambdaImgError("OUTPUT_EXISTS", `${path}: the file exists; --force replaces it`);
+  await writeNewFile(resolve(options.html), { isForced: options.force === true }, (file) =>
+    file.writeFile(text),
+  );
 }

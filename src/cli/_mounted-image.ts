@@ -7,7 +7,7 @@ import { spawn, type ChildProcess } from "node:child_process";
 import { mkdir, open, readdir, readFile, rm, rmdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 
-import { ERROR_KINDS, LambdaImgError, type ErrorCode } from "../base/error.ts";
+import { errnoOf, ERROR_KINDS, LambdaImgError, type ErrorCode } from "../base/error.ts";
 import {
   comesTrue,
   hostEnvironment,
@@ -316,8 +316,4 @@ function socketPath({ directory }: MountPlace): string {
 
 function ignoreAbsent(error: unknown): void {
   if (errnoOf(error) !== "ENOENT") throw error;
-}
-
-function errnoOf(error: unknown): string {
-  return error instanceof Error && "code" in error ? String(error.code) : "unknown error";
 }

@@ -1,8 +1,7 @@
-// ⚡ uses: file system, chance
+// ⚡ uses: file system
 /** `lambda-img export`: a disk image or a tar, from the store. */
-import { randomBytes } from "node:crypto";
-import { link, open, rename, stat, unlink, type FileHandle } from "node:fs/promises";
-import { dirname, resolve } from "node:path";
+import { open, stat, type FileHandle } from "node:fs/promises";
+import { resolve } from "node:path";
 
 import { LambdaImgError } from "../base/error.ts";
 import { showBytes } from "../base/units.ts";
@@ -11,6 +10,7 @@ import { ImageDevice } from "../device/image-device.ts";
 import { Ext4Reader } from "../ext4/reader.ts";
 import { openContext, openImageManifest, type CommonOptions } from "./context.ts";
 import { encodeTree } from "./_encode-tree.ts";
+import { outputError, outputExists, writeNewFile } from "./_output-file.ts";
 import { writeBytes, type Output } from "./output.ts";
 
 /** The command's options as commander gives them. */
@@ -99,24 +99,7 @@ async function writeFile(
     throw outputExists(path);
   // A device or pipe is written to; renaming a file over it would replace it.
   if (found !== undefined && !found.isFile()) return writeInPlace(path, pieces);
-  const temporary = `${path}.${randomBytes(6).toString("hex")}.tmp`;
-  try {
-    const file = await open(temporary, "wx");
-    let sizeBytes: number;
-    try {
-      sizeBytes = await writePieces(file, pieces);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    // link(2) fails where the name has come into being meanwhile; rename(2) would replace it.
-    if (options.isForced) await rename(temporary, path);
-    else await link(temporary, path).then(() => unlink(temporary));
-    return sizeBytes;
-  } catch (error) {
-    await unlink(temporary).catch(() => undefined); // It may not exist; the failure above is what counts.
-    throw fileError(error, path);
-  }
+  return writeNewFile(path, options, (file) => writePieces(file, pieces));
 }
 
 async function writeInPlace(path: string, pieces: AsyncIterable<Piece>): Promise<number> {
@@ -136,7 +119,7 @@ async function writeInPlace(path: string, pieces: AsyncIterable<Piece>): Promise
     }
     return sizeBytes;
   } catch (error) {
-    throw fileError(error, path);
+    throw outputError(error, path);
   }
 }
 
@@ -164,26 +147,4 @@ async function writeStdout(pieces: AsyncIterable<Piece>): Promise<number> {
     sizeBytes += bytes.length;
   }
   return sizeBytes;
-}
-
-function outputExists(path: string): LambdaImgError {
-  return new LambdaImgError("OUTPUT_EXISTS", `${path}: the file exists; --force replaces it`);
-}
-
-function fileError(error: unknown, path: string): unknown {
-  if (!(error instanceof Error) || !("code" in error) || typeof error.code !== "string") return error;
-  if (error instanceof LambdaImgError) return error;
-  const { code } = error;
-  if (code === "EEXIST") return outputExists(path);
-  if (code === "EISDIR")
-    return new LambdaImgError("USAGE_INVALID", `${path}: expected a file, found a directory`);
-  const ours =
-    code === "ENOSPC" || code === "EDQUOT" || code === "EFBIG"
-      ? "OUTPUT_FULL"
-      : code === "EACCES" || code === "EPERM" || code === "EROFS"
-        ? "OUTPUT_FORBIDDEN"
-        : code === "ENOENT" || code === "ENOTDIR"
-          ? "PATH_NOT_FOUND"
-          : "OUTPUT_UNAVAILABLE";
-  return new LambdaImgError(ours, `${path}: cannot write in ${dirname(path)}: ${code}`, { cause: error });
 }

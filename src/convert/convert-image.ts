@@ -96,11 +96,8 @@ export async function convertImage(conversion: Conversion): Promise<ConversionRe
   conversion.onProgress?.({ stage: "flatten" });
   const tree = flatten(layers);
   applyMtimePolicy(tree, conversion.mtimePolicy);
-  const plan = planDisk({
-    tree,
-    segmentChunkCounts: layers.map((layer) => layer.segment.chunkCount),
-    sizeRequest: conversion.sizeRequest,
-  });
+  const segmentChunkCounts = layers.map((layer) => layer.segment.chunkCount);
+  const plan = planDisk({ tree, segmentChunkCounts, sizeRequest: conversion.sizeRequest });
   conversion.onProgress?.({ stage: "hide" });
   const visible = visibleBodies(tree, layers.length);
   const disk = new ChunkLedger();
@@ -123,7 +120,6 @@ export async function convertImage(conversion: Conversion): Promise<ConversionRe
     intake.add(disk, chunkIndex, bytes);
   }
   await intake.finish();
-  const segmentChunkCounts = layers.map((layer) => layer.segment.chunkCount);
   const content = manifestContent(facts, { plan, segmentChunkCounts }, disk);
   conversion.onProgress?.({ stage: "durable" });
   const kept = keptChunks(content, fresh);

@@ -5,7 +5,7 @@ import { constants } from "node:fs";
 import { link, mkdir, open, unlink, type FileHandle } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 
-import { isLambdaImgError, LambdaImgError } from "../base/error.ts";
+import { errnoOf, isLambdaImgError, LambdaImgError } from "../base/error.ts";
 import { SMALL_FILE_BYTES_MAX } from "../base/limit.ts";
 import {
   asCustomerKey,
@@ -153,10 +153,6 @@ async function syncDirectory(path: string): Promise<void> {
   } finally {
     await directory.close();
   }
-}
-
-function errnoOf(error: unknown): string {
-  return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : "";
 }
 
 function fileError(error: unknown, what: string): unknown {

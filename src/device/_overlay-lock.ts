@@ -4,9 +4,9 @@ import { randomBytes } from "node:crypto";
 import { readdir, readFile, readlink, symlink, unlink } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 
-import { LambdaImgError } from "../base/error.ts";
+import { errnoOf, LambdaImgError } from "../base/error.ts";
 import { toHex } from "../base/bytes.ts";
-import { errnoOf, overlayError } from "./_overlay-medium.ts";
+import { overlayError } from "./_overlay-medium.ts";
 
 /** A lock that is held. */
 export interface OverlayLock {

@@ -2,7 +2,7 @@
 /** The file below an overlay, as the few calls that are made of it; tests put a disk that loses power in its place. */
 import type { FileHandle } from "node:fs/promises";
 
-import { LambdaImgError, type ErrorCode } from "../base/error.ts";
+import { errnoOf, LambdaImgError, type ErrorCode } from "../base/error.ts";
 
 /** Bytes at offsets that last once `sync` has resolved. */
 export interface OverlayMedium {
@@ -23,11 +23,6 @@ export function overlayError(error: unknown, what: string): unknown {
   if (error instanceof LambdaImgError || !/^E[A-Z0-9]+$/.test(errno)) return error;
   const code: ErrorCode = FULL.includes(errno) ? "OVERLAY_FULL" : "OVERLAY_UNAVAILABLE";
   return new LambdaImgError(code, `${what}: ${errno}`, { details: { errno }, cause: error });
-}
-
-/** The system's name of a failure (`ENOENT`), or an empty string. */
-export function errnoOf(error: unknown): string {
-  return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : "";
 }
 
 /** A file that is open for reading and writing; closing this closes it, and then does `onClosed`. */

@@ -4,10 +4,10 @@ import { constants } from "node:fs";
 import { link, open, realpath, unlink, type FileHandle } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 
-import { assert } from "../base/error.ts";
+import { errnoOf, assert } from "../base/error.ts";
 import { overlayInvalid, type OverlayIdentity } from "./_overlay-header.ts";
 import { lockOverlay } from "./_overlay-lock.ts";
-import { errnoOf, FileMedium, overlayError } from "./_overlay-medium.ts";
+import { FileMedium, overlayError } from "./_overlay-medium.ts";
 import { formatOverlay, openOverlay } from "./_overlay-open.ts";
 import { PAGE_BYTES, type OverlayStore } from "./overlay-store.ts";
 

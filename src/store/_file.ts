@@ -4,12 +4,7 @@ import { constants } from "node:fs";
 import { mkdir, open, readdir, rename, stat, unlink, type FileHandle } from "node:fs/promises";
 import { dirname } from "node:path";
 
-import { LambdaImgError, type ErrorCode } from "../base/error.ts";
-
-/** The system's name of a failure (`ENOENT`), or an empty string. */
-export function errnoOf(error: unknown): string {
-  return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : "";
-}
+import { errnoOf, LambdaImgError, type ErrorCode } from "../base/error.ts";
 
 const CODES: ReadonlyMap<string, ErrorCode> = new Map<string, ErrorCode>([
   ["EACCES", "STORE_FORBIDDEN"],

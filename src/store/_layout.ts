@@ -4,11 +4,11 @@ import { randomBytes } from "node:crypto";
 import { link, readdir, rename, unlink } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 
-import { LambdaImgError } from "../base/error.ts";
+import { errnoOf, LambdaImgError } from "../base/error.ts";
 import { SMALL_FILE_BYTES_MAX } from "../base/limit.ts";
 import { CHUNK_BYTES } from "../chunk/chunk.ts";
 import type { RootState } from "./store.ts";
-import { errnoOf, makeDirectories, readFileChecked, syncPath, writeSynced } from "./_file.ts";
+import { makeDirectories, readFileChecked, syncPath, writeSynced } from "./_file.ts";
 
 /** Directories of every root; those in them are made when they are needed. */
 const ROOT_DIRECTORIES = ["chunks", "manifests", "refs", "tmp"];

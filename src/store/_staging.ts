@@ -7,9 +7,10 @@
 import { readdir, rename, rmdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 
+import { errnoOf } from "../base/error.ts";
 import { CHUNK_BYTES, type ChunkName } from "../chunk/chunk.ts";
 import { chunkPath, type ChunkWriterPlace } from "./chunk-writer.ts";
-import { errnoOf, fileBytes, mkdirIfAbsent, namesIn } from "./_file.ts";
+import { fileBytes, mkdirIfAbsent, namesIn } from "./_file.ts";
 
 /** Puts the staged chunks among the store's. Returns a name that is neither staged nor there, if any is. */
 export async function publishStaged(

@@ -3,10 +3,10 @@
 import { mkdirSync, statSync, unlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
-import { assert } from "../base/error.ts";
+import { errnoOf, assert } from "../base/error.ts";
 import { CHUNK_BYTES, type ChunkName } from "../chunk/chunk.ts";
 import type { PutOutcome } from "./store.ts";
-import { errnoOf, storeError } from "./_file.ts";
+import { storeError } from "./_file.ts";
 
 /** Where a ChunkWriter writes: plain data that can be sent to a worker thread. */
 export interface ChunkWriterPlace {

@@ -1,8 +1,10 @@
 /** What every device keeps of the contract in src/device/block-device.ts; run it for each implementation and decorator. */
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 
-import { isLambdaImgError } from "../../src/base/error.ts";
 import type { BlockDevice } from "../../src/device/block-device.ts";
+import { codeOf as failureOf } from "../support/code-of.ts";
+
+export { failureOf };
 
 /** A device of at least 64 KiB with these bytes; `remove` comes after `close`. */
 export interface DevicePlace {
@@ -19,17 +21,6 @@ export function patterned(sizeBytes: number, seed: number): Uint8Array {
     { length: sizeBytes },
     (_, at) => 1 + ((at * 31 + (at >> 12) * 7 + seed * 13) % 255),
   );
-}
-
-/** The code that `work` fails with, or "no failure". */
-export async function failureOf(work: Promise<unknown>): Promise<string> {
-  try {
-    await work;
-    return "no failure";
-  } catch (error) {
-    if (isLambdaImgError(error)) return error.code;
-    throw error;
-  }
 }
 
 /** Compares without printing megabytes. */

@@ -1,7 +1,6 @@
 /** What every store keeps of the contract in src/store/store.ts; run it for each implementation and decorator. */
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 
-import { isLambdaImgError } from "../../src/base/error.ts";
 import { sha256Digest } from "../../src/base/digest.ts";
 import { IMAGE_NAME_BYTES_MAX } from "../../src/base/limit.ts";
 import { CHUNK_BYTES, chunkNameAt, chunkNameOf, type ChunkName } from "../../src/chunk/chunk.ts";
@@ -10,7 +9,10 @@ import { sealManifest } from "../../src/crypto/manifest-seal.ts";
 import { parseManifestId } from "../../src/manifest/manifest-id.ts";
 import { parseRecordName } from "../../src/manifest/record-name.ts";
 import type { RecordPlace, Store } from "../../src/store/store.ts";
+import { codeOf } from "../support/code-of.ts";
 import { sampleContent } from "../support/manifest-sample.ts";
+
+export { codeOf };
 
 /** A place for a store: opening it again shows what is there. */
 export interface StorePlace {
@@ -23,17 +25,6 @@ export function madeChunk(seed: number): { readonly name: ChunkName; readonly se
   const sealed = new Uint8Array(CHUNK_BYTES).fill(seed);
   sealed[0] = seed >>> 8;
   return { name: chunkNameOf(sealed), sealed };
-}
-
-/** The code that `work` fails with, or "no failure". */
-export async function codeOf(work: Promise<unknown>): Promise<string> {
-  try {
-    await work;
-    return "no failure";
-  } catch (error) {
-    if (isLambdaImgError(error)) return error.code;
-    throw error;
-  }
 }
 
 const KEY = asCustomerKey(new Uint8Array(32).fill(1));

@@ -8,33 +8,11 @@ import { openManifest, sealManifest } from "../../src/crypto/manifest-seal.ts";
 import { encodeImageRecord, parseImageRecord } from "../../src/manifest/image-record.ts";
 import { decodeManifestTable } from "../../src/manifest/manifest-codec.ts";
 import { sampleContent } from "../support/manifest-sample.ts";
+import { makeChance, mutate } from "./_mutate.ts";
 
 const runs = Number(process.env["FUZZ_RUNS"] ?? "3000");
 const seed = Number(process.env["FUZZ_SEED"] ?? "4099");
 const KEY = asCustomerKey(new Uint8Array(32).fill(3));
-
-/** A linear congruential generator: the same numbers for the same seed, everywhere. */
-function makeChance(start: number): (bound: number) => number {
-  let state = start >>> 0;
-  return (bound) => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return Math.floor((state / 2 ** 32) * bound);
-  };
-}
-
-function mutate(bytes: Uint8Array, below: (bound: number) => number): Uint8Array {
-  let changed = Uint8Array.from(bytes);
-  for (let count = 1 + below(3); count > 0; count--) {
-    const at = below(changed.length + 1);
-    const kind = below(4);
-    if (kind === 0 && changed.length > 0) changed[at % changed.length] = below(256);
-    else if (kind === 1) changed = changed.slice(0, at);
-    else if (kind === 2)
-      changed = Uint8Array.from([...changed.subarray(0, at), below(256), ...changed.subarray(at)]);
-    else changed = Uint8Array.from([...changed, ...changed.subarray(at)]);
-  }
-  return changed;
-}
 
 /** True where `work` succeeds; a refusal must have one of these kinds. */
 function succeeds(work: () => unknown, kinds: readonly string[]): boolean {

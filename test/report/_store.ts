@@ -3,37 +3,15 @@ import path from "node:path";
 
 import { convertImage } from "../../src/convert/convert-image.ts";
 import { InlineSealer } from "../../src/convert/inline-sealer.ts";
-import { asCustomerKey } from "../../src/crypto/customer-key.ts";
-import { keyringOf, type Keyring } from "../../src/crypto/keyring.ts";
 import { openManifest } from "../../src/crypto/manifest-seal.ts";
 import { saltOf } from "../../src/crypto/salt.ts";
 import type { ManifestContent } from "../../src/manifest/manifest.ts";
 import type { ManifestId } from "../../src/manifest/manifest-id.ts";
 import { openImage } from "../../src/source/open-image.ts";
-import { DirectoryStore } from "../../src/store/directory-store.ts";
-import { temporaryDirectory, writeLayout } from "../support/oci-layout.ts";
+import { writeLayout } from "../support/oci-layout.ts";
+import type { TestStore } from "../support/test-store.ts";
 
-/** A store with a key, in a directory of its own. */
-export interface TestStore {
-  readonly directory: string;
-  readonly store: DirectoryStore;
-  readonly keyring: Keyring;
-  close(): Promise<void>;
-}
-
-export async function openTestStore(): Promise<TestStore> {
-  const { path: directory, remove } = temporaryDirectory();
-  const store = await DirectoryStore.open(path.join(directory, "store"), { create: true });
-  return {
-    directory,
-    store,
-    keyring: keyringOf(asCustomerKey(new Uint8Array(32).fill(7))),
-    close: async () => {
-      await store.close();
-      remove();
-    },
-  };
-}
+export { openTestStore, type TestStore } from "../support/test-store.ts";
 
 let layoutCount = 0;
 

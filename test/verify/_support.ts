@@ -6,47 +6,24 @@ import { join } from "node:path";
 import type { ChunkName } from "../../src/chunk/chunk.ts";
 import { convertImage } from "../../src/convert/convert-image.ts";
 import { InlineSealer } from "../../src/convert/inline-sealer.ts";
-import { asCustomerKey } from "../../src/crypto/customer-key.ts";
-import { keyringOf, type Keyring } from "../../src/crypto/keyring.ts";
 import { openManifest } from "../../src/crypto/manifest-seal.ts";
 import { saltOf } from "../../src/crypto/salt.ts";
 import type { ManifestContent } from "../../src/manifest/manifest.ts";
 import type { ManifestId } from "../../src/manifest/manifest-id.ts";
 import type { OciImage } from "../../src/source/oci-image.ts";
 import { openImage } from "../../src/source/open-image.ts";
-import { DirectoryStore } from "../../src/store/directory-store.ts";
 import { TarParser } from "../../src/tar/parser.ts";
 import { LayerRecords, type LayerRecord } from "../../src/verify/layer-records.ts";
-import { temporaryDirectory, writeLayout } from "../support/oci-layout.ts";
+import { writeLayout } from "../support/oci-layout.ts";
 import type { TarBuilder } from "../support/tar-builder.ts";
+import type { TestStore } from "../support/test-store.ts";
+
+export { openTestStore, type TestStore } from "../support/test-store.ts";
 
 /** The second reader's program; `npm run build` makes it. */
 export const EXT2FS_PROGRAM: URL = new URL("../../dist/verify/ext2fs-reader.js", import.meta.url);
 
 export const LAYER_BYTES_MAX: number = 2 ** 50;
-
-/** A store with a key, in a directory of its own. */
-export interface TestStore {
-  readonly directory: string;
-  readonly store: DirectoryStore;
-  readonly keyring: Keyring;
-  close(): Promise<void>;
-}
-
-export async function openTestStore(): Promise<TestStore> {
-  const { path: directory, remove } = temporaryDirectory();
-  const store = await DirectoryStore.open(join(directory, "store"), { create: true });
-  const keyring = keyringOf(asCustomerKey(new Uint8Array(32).fill(7)));
-  return {
-    directory,
-    store,
-    keyring,
-    close: async () => {
-      await store.close();
-      remove();
-    },
-  };
-}
 
 /** An image in the store, and where it came from. */
 export interface TestImage {

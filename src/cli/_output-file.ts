@@ -1,0 +1,68 @@
+// ⚡ uses: file system, chance
+/** A file that a command writes: it appears only whole, and replaces another only if that is asked for. */
+import { randomBytes } from "node:crypto";
+import { link, open, rename, unlink, type FileHandle } from "node:fs/promises";
+import { dirname } from "node:path";
+
+import { LambdaImgError, errnoOf, type ErrorCode } from "../base/error.ts";
+
+/**
+ * Makes the file that `write` writes; gives what it gives.
+ * @throws OUTPUT_EXISTS, OUTPUT_FORBIDDEN, OUTPUT_FULL, OUTPUT_UNAVAILABLE, PATH_NOT_FOUND, USAGE_INVALID, and what `write` throws
+ */
+export async function writeNewFile<T>(
+  path: string,
+  options: { readonly isForced: boolean },
+  write: (file: FileHandle) => Promise<T>,
+): Promise<T> {
+  const temporary = `${path}.${randomBytes(6).toString("hex")}.tmp`;
+  try {
+    const file = await open(temporary, "wx");
+    let written: T;
+    try {
+      written = await write(file);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    // link(2) fails where the name has come into being meanwhile; rename(2) would replace it.
+    if (options.isForced) await rename(temporary, path);
+    else await link(temporary, path);
+    return written;
+  } catch (error) {
+    throw outputError(error, path);
+  } finally {
+    await unlink(temporary).catch(() => undefined); // Renamed, or never made.
+  }
+}
+
+/** The failure of a file that is in the way. */
+export function outputExists(path: string): LambdaImgError {
+  return new LambdaImgError("OUTPUT_EXISTS", `${path}: the file exists; --force replaces it`);
+}
+
+const CODES: ReadonlyMap<string, ErrorCode> = new Map<string, ErrorCode>([
+  ["EACCES", "OUTPUT_FORBIDDEN"],
+  ["EPERM", "OUTPUT_FORBIDDEN"],
+  ["EROFS", "OUTPUT_FORBIDDEN"],
+  ["ENOSPC", "OUTPUT_FULL"],
+  ["EDQUOT", "OUTPUT_FULL"],
+  ["EFBIG", "OUTPUT_FULL"],
+  ["ENOENT", "PATH_NOT_FOUND"],
+  ["ENOTDIR", "PATH_NOT_FOUND"],
+]);
+
+/** A failed system call as an error of the output; other errors as they are. */
+export function outputError(error: unknown, path: string): unknown {
+  const errno = errnoOf(error);
+  if (error instanceof LambdaImgError || errno === "") return error;
+  if (errno === "EEXIST") return outputExists(path);
+  if (errno === "EISDIR") {
+    return new LambdaImgError("USAGE_INVALID", `${path}: expected a file, found a directory`);
+  }
+  return new LambdaImgError(
+    CODES.get(errno) ?? "OUTPUT_UNAVAILABLE",
+    `${path}: cannot write in ${dirname(path)}: ${errno}`,
+    { cause: error },
+  );
+}
