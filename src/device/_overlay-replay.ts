@@ -25,7 +25,11 @@ interface OverlayPlace {
   readonly layout: OverlayLayout;
 }
 
-/** Records that make these tables of empty ones. The tables must not change meanwhile. */
+/**
+ * Records that make these tables of empty ones; one that says nothing where they are empty. A generation whose mark was lost
+ * is begun again: the first record of the second time, sealed anew, ends the chain of those of the first time. The tables must
+ * not change meanwhile.
+ */
 export function* checkpointRecords(tables: OverlayTables): Generator<LogRecord> {
   let stored: LogEntry[] = [];
   for (const { page, slot } of tables.pages.storedPages()) {
@@ -34,7 +38,6 @@ export function* checkpointRecords(tables: OverlayTables): Generator<LogRecord> 
     yield { stored, zeros: [] };
     stored = [];
   }
-  if (stored.length > 0) yield { stored, zeros: [] };
   let zeros: ZeroRun[] = [];
   for (const run of tables.pages.zeroRuns()) {
     zeros.push(run);
@@ -42,7 +45,7 @@ export function* checkpointRecords(tables: OverlayTables): Generator<LogRecord> 
     yield { stored: [], zeros };
     zeros = [];
   }
-  if (zeros.length > 0) yield { stored: [], zeros };
+  yield { stored, zeros };
 }
 
 /**
