@@ -1,7 +1,7 @@
 import tseslint from "typescript-eslint";
 
 export default tseslint.config(
-  { ignores: ["dist/", "coverage/", "demo/", "bin/", "test/.cache/"] },
+  { ignores: ["dist/", "coverage/", "demo/", "bin/", "test/.cache/", "src/oci/assembly/"] },
   {
     files: ["src/**/*.ts", "test/**/*.ts"],
     extends: [...tseslint.configs.strictTypeChecked],

@@ -2,7 +2,7 @@
 import { DigestBuilder, digestAlgorithm } from "../base/digest.ts";
 import { isLambdaImgError, LambdaImgError } from "../base/error.ts";
 import { showBytes } from "../base/units.ts";
-import { decompress } from "../oci/decompress.ts";
+import { decompressLent } from "../oci/decompress.ts";
 import { StoredBytes, type StoredLayer } from "./_stored-bytes.ts";
 
 /** A layer to open; source/ gives it as LayerStream. */
@@ -18,7 +18,7 @@ export interface OpenLayerOptions {
 }
 
 /**
- * Yields the bytes of the layer's tar, which are the caller's. Only the end of the stream says that they were
+ * Yields the bytes of the layer's tar, lent: a piece is good until the next one is asked for. Only the end of the stream says that they were
  * right: stored size and digest, compression and diff ID are verified by then. A caller may stop early.
  * @throws SIZE_MISMATCH, DIGEST_MISMATCH, DIFF_ID_MISMATCH, LAYER_INVALID, COMPRESSION_UNSUPPORTED, LAYER_TOO_LARGE,
  *   and what the source throws
@@ -32,7 +32,7 @@ export async function* openLayer(
   const diffId = new DigestBuilder(digestAlgorithm(descriptor.diffId));
   let sizeBytes = 0;
   try {
-    for await (const piece of decompress(stored.pieces(), descriptor.label)) {
+    for await (const piece of decompressLent(stored.pieces(), descriptor.label)) {
       sizeBytes += piece.length;
       if (sizeBytes > options.layerBytesMax) throw tooLarge(descriptor.label, options.layerBytesMax);
       diffId.update(piece);

@@ -1,151 +1,167 @@
-/** gzip (RFC 1952) by node:zlib, which inflates on the thread pool while others read and hash. */
-import { createGunzip, type Gunzip } from "node:zlib";
+// ⚡ uses: time
+/** gzip (RFC 1952): members of deflate data, each with its checksum and size. */
+import { setImmediate } from "node:timers/promises";
 
 import { isAllZero } from "../base/bytes.ts";
 import { LambdaImgError } from "../base/error.ts";
-import { KIB } from "../base/units.ts";
+import { KIB, MIB } from "../base/units.ts";
 import type { Feed } from "./_feed.ts";
+import { gzipHeaderBytes, GzipHeaderError } from "./_gzip-header.ts";
+import { DeflateError, Inflater } from "./_inflater.ts";
 
-/** Of output; the default of 16 KiB is half as fast. */
-const OUTPUT_BYTES = 256 * KIB;
-/** Of input that may wait for the inflater. */
-const INPUT_BYTES_MAX = 512 * KIB;
-
-const STREAM_OPTIONS = {
-  chunkSize: OUTPUT_BYTES,
-  writableHighWaterMark: INPUT_BYTES_MAX,
-  // Two finished pieces may wait for their reader; in object mode they are not copied into one.
-  readableObjectMode: true,
-  readableHighWaterMark: 2,
-};
+/** Inflating is synchronous: after so much output, other work of the process has its turn. */
+const TURN_BYTES = 4 * MIB;
+/** CRC32 and ISIZE. */
+const TRAILER_BYTES = 8;
+/** A header may have texts of any length; this much of it fits into the inflater's input. */
+const HEADER_BYTES_MAX = 256 * KIB;
 
 /**
- * Inflates any number of members, empty ones too. Zeros may follow the last one, as on tape.
+ * Inflates any number of members, empty ones too. Zeros may follow the last one, as on tape. A piece is a view that is
+ * good until the next one is asked for.
  * @throws LAYER_INVALID
  */
 export async function* gunzip(feed: Feed, label: string): AsyncGenerator<Uint8Array, void, undefined> {
-  const inflater = createGunzip(STREAM_OPTIONS);
-  const writer = new GunzipWriter(feed, inflater);
-  const writing = writer.run();
-  try {
-    try {
-      for await (const piece of inflater) yield pieceOf(piece);
-    } catch (error) {
-      throw writer.inputError ?? gzipError(error, label);
+  const input = new GzipInput(feed, await Inflater.create(), label);
+  let turnBytes = 0;
+  do {
+    await input.takeHeader();
+    for await (const piece of inflateMember(input)) {
+      yield piece;
+      turnBytes += piece.length;
+      if (turnBytes < TURN_BYTES) continue;
+      turnBytes = 0;
+      await setImmediate();
     }
-    await writing;
-    await refuseTrailer(feed, writer.leftovers(), label);
-  } finally {
-    inflater.destroy();
-    await writing;
-  }
+  } while (await input.hasMember());
+  await input.refuseTrailer();
 }
 
-/** Moves the input into the inflater, one piece at a time. Never rejects: what fails is kept. */
-class GunzipWriter {
-  inputError: unknown = undefined;
-  readonly #feed: Feed;
-  readonly #inflater: Gunzip;
-  readonly #pieces: Uint8Array[] = [];
-  #wakeUp: (() => void) | undefined;
-  /** Where the first of #pieces starts in the input. */
-  #startBytes = 0;
-
-  constructor(feed: Feed, inflater: Gunzip) {
-    this.#feed = feed;
-    this.#inflater = inflater;
-    const wake = (): void => this.#wakeUp?.();
-    inflater.on("drain", wake).on("close", wake).on("end", wake).on("error", wake);
-  }
-
-  async run(): Promise<void> {
-    try {
-      while (!this.#isOver()) {
-        const piece = await this.#feed.next();
-        if (this.#isOver()) {
-          if (piece !== undefined) this.#pieces.push(piece);
-          return;
-        }
-        if (piece === undefined) {
-          this.#inflater.end();
-          return;
-        }
-        this.#forgetTaken();
-        this.#pieces.push(piece);
-        if (!this.#inflater.write(piece)) await this.#untilWoken();
-      }
-    } catch (error) {
-      this.inputError = error;
-      this.#inflater.destroy(error instanceof Error ? error : new Error("the input failed"));
-    }
-  }
-
-  /** What the inflater did not take: bytes after the end of the last member. */
-  leftovers(): readonly Uint8Array[] {
-    this.#forgetTaken();
-    const [first, ...others] = this.#pieces;
-    return first === undefined
-      ? []
-      : [first.subarray(this.#inflater.bytesWritten - this.#startBytes), ...others];
-  }
-
-  #isOver(): boolean {
-    return this.#inflater.destroyed || this.#inflater.readableEnded;
-  }
-
-  #untilWoken(): Promise<void> {
-    if (this.#isOver()) return Promise.resolve();
-    return new Promise((resolve) => {
-      this.#wakeUp = resolve;
-    });
-  }
-
-  /** Drops pieces that the inflater has taken as a whole. */
-  #forgetTaken(): void {
-    for (;;) {
-      const first = this.#pieces[0];
-      if (first === undefined || this.#startBytes + first.length > this.#inflater.bytesWritten) return;
-      this.#startBytes += first.length;
-      this.#pieces.shift();
-    }
-  }
-}
-
-/** node:zlib stops at the first zero byte after a member and does not look at what follows. */
-async function refuseTrailer(feed: Feed, leftovers: readonly Uint8Array[], label: string): Promise<void> {
-  for (const piece of leftovers) checkZeros(piece, label);
+async function* inflateMember(input: GzipInput): AsyncGenerator<Uint8Array, void, undefined> {
+  const { inflater } = input;
+  inflater.beginMember();
+  let sizeBytes = 0;
   for (;;) {
-    const piece = await feed.next();
-    if (piece === undefined) return;
-    checkZeros(piece, label);
+    const step = input.inflate();
+    if (inflater.output.length > 0) {
+      sizeBytes += inflater.output.length;
+      yield inflater.output;
+    }
+    if (step === "member-end") break;
+    if (step === "need-input") await input.readMore();
+  }
+  await input.takeTrailer(sizeBytes);
+}
+
+/** The input of an inflater, filled from a feed. */
+class GzipInput {
+  readonly inflater: Inflater;
+  readonly #feed: Feed;
+  readonly #label: string;
+  /** What did not fit. */
+  #rest: Uint8Array | undefined;
+  #isAll = false;
+
+  constructor(feed: Feed, inflater: Inflater, label: string) {
+    this.#feed = feed;
+    this.inflater = inflater;
+    this.#label = label;
+  }
+
+  /** Gives the inflater more bytes, or finds that there are none. */
+  async readMore(): Promise<void> {
+    const piece = this.#rest ?? (await this.#feed.next());
+    if (piece === undefined) {
+      this.#isAll = true;
+      return;
+    }
+    const taken = this.inflater.give(piece);
+    this.#rest = taken < piece.length ? piece.subarray(taken) : undefined;
+  }
+
+  inflate(): ReturnType<Inflater["inflate"]> {
+    try {
+      return this.inflater.inflate({ isAll: this.#isAll });
+    } catch (error) {
+      if (!(error instanceof DeflateError)) throw error;
+      throw error.isTruncated ? this.#truncated() : this.#damaged(error.message);
+    }
+  }
+
+  async takeHeader(): Promise<void> {
+    for (;;) {
+      const { ahead } = this.inflater;
+      const sizeBytes = this.#headerBytes(ahead);
+      if (sizeBytes !== undefined) {
+        this.inflater.skip(sizeBytes);
+        return;
+      }
+      if (this.#isAll) throw this.#truncated();
+      if (ahead.length > HEADER_BYTES_MAX) {
+        throw this.#damaged(`a header of more than ${HEADER_BYTES_MAX} bytes`);
+      }
+      await this.readMore();
+    }
+  }
+
+  /** Compares the member's checksum and size with what it gave. */
+  async takeTrailer(sizeBytes: number): Promise<void> {
+    while (this.inflater.ahead.length < TRAILER_BYTES) {
+      if (this.#isAll) throw this.#truncated();
+      await this.readMore();
+    }
+    const { ahead } = this.inflater;
+    const trailer = new DataView(ahead.buffer, ahead.byteOffset, TRAILER_BYTES);
+    if (trailer.getUint32(0, true) !== this.inflater.checksum) {
+      throw this.#damaged("its checksum (CRC-32) does not match");
+    }
+    // RFC 1952, 2.3.1, ISIZE: modulo 2^32.
+    if (trailer.getUint32(4, true) !== sizeBytes % 2 ** 32) {
+      throw this.#damaged("its length (ISIZE) does not match");
+    }
+    this.inflater.skip(TRAILER_BYTES);
+  }
+
+  /** True where something follows that is not a zero, so that it has to be a member. */
+  async hasMember(): Promise<boolean> {
+    while (this.inflater.ahead.length === 0 && !this.#isAll) await this.readMore();
+    return (this.inflater.ahead[0] ?? 0) !== 0;
+  }
+
+  /** @throws LAYER_INVALID where anything but zeros is left */
+  async refuseTrailer(): Promise<void> {
+    for (;;) {
+      const { ahead } = this.inflater;
+      if (!isAllZero(ahead)) {
+        throw new LambdaImgError(
+          "LAYER_INVALID",
+          `${this.#label}: cannot decompress: other bytes than zeros follow the end of the gzip data`,
+        );
+      }
+      this.inflater.skip(ahead.length);
+      if (this.#isAll) return;
+      await this.readMore();
+    }
+  }
+
+  #headerBytes(bytes: Uint8Array): number | undefined {
+    try {
+      return gzipHeaderBytes(bytes);
+    } catch (error) {
+      if (error instanceof GzipHeaderError) throw this.#damaged(error.message);
+      throw error;
+    }
+  }
+
+  #truncated(): LambdaImgError {
+    return this.#invalid("the gzip data is truncated: unexpected end");
+  }
+
+  #damaged(how: string): LambdaImgError {
+    return this.#invalid(`the gzip data is damaged: ${how}`);
+  }
+
+  #invalid(why: string): LambdaImgError {
+    return new LambdaImgError("LAYER_INVALID", `${this.#label}: cannot decompress: ${why}`);
   }
 }
-
-function checkZeros(piece: Uint8Array, label: string): void {
-  if (isAllZero(piece)) return;
-  throw new LambdaImgError(
-    "LAYER_INVALID",
-    `${label}: cannot decompress: other bytes than zeros follow the end of the gzip data`,
-  );
-}
-
-function pieceOf(piece: unknown): Uint8Array {
-  if (piece instanceof Uint8Array) return piece;
-  throw new TypeError("node:zlib gave something that is no Uint8Array");
-}
-
-function gzipError(cause: unknown, label: string): unknown {
-  if (!(cause instanceof Error) || !("code" in cause) || !String(cause.code).startsWith("Z_")) return cause;
-  const why =
-    cause.code === "Z_BUF_ERROR"
-      ? "the gzip data is truncated: unexpected end"
-      : `the gzip data is damaged: ${EXPLANATIONS.get(cause.message) ?? cause.message}`;
-  return new LambdaImgError("LAYER_INVALID", `${label}: cannot decompress: ${why}`, { cause });
-}
-
-/** zlib's words for what a gzip trailer and header are. */
-const EXPLANATIONS: ReadonlyMap<string, string> = new Map([
-  ["incorrect data check", "its checksum (CRC-32) does not match"],
-  ["incorrect length check", "its length (ISIZE) does not match"],
-  ["incorrect header check", "no gzip header where a member should begin, or other bytes after the end"],
-]);

@@ -4,13 +4,21 @@ import { Feed } from "./_feed.ts";
 import { gunzip } from "./_gzip.ts";
 import { unzstd } from "./_zstd.ts";
 
+/** The same as decompressLent, but the bytes are the caller's. */
+export async function* decompress(
+  bytes: AsyncIterable<Uint8Array>,
+  label: string,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  for await (const piece of decompressLent(bytes, label)) yield piece.slice();
+}
+
 /**
- * The bytes behind the compression, which are the caller's. Asks for input no faster than output is taken,
+ * The bytes behind the compression, lent: a piece is good until the next one is asked for. Asks for input no faster than output is taken,
  * holds a few pieces at most, reads the input to its end, and closes it where it stops early. Errors of the
  * input pass unchanged.
  * @throws LAYER_INVALID where the compressed bytes are damaged, cut off, or followed by others; COMPRESSION_UNSUPPORTED
  */
-export async function* decompress(
+export async function* decompressLent(
   bytes: AsyncIterable<Uint8Array>,
   label: string,
 ): AsyncGenerator<Uint8Array, void, undefined> {

@@ -3,7 +3,6 @@ import path from "node:path";
 
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
-import { concatBytes } from "../../src/base/bytes.ts";
 import { openLayer } from "../../src/layer/open-layer.ts";
 import type { RegistryOptions } from "../../src/registry/registry-client.ts";
 import type { OciImage } from "../../src/source/oci-image.ts";
@@ -11,6 +10,7 @@ import { openImage } from "../../src/source/open-image.ts";
 import { parseImageReference } from "../../src/source/reference.ts";
 import { layoutRegistry, startFaultyProxy, TestPace, type LoopbackServer } from "../support/faulty-proxy.ts";
 import {
+  collect,
   digestOf,
   LayoutBuilder,
   tarOf,
@@ -49,9 +49,8 @@ async function tarsOf(image: OciImage, signal?: AbortSignal): Promise<Map<number
   const tars = new Map<number, string>();
   try {
     for await (const stream of image.streamLayers({ signal })) {
-      const pieces: Uint8Array[] = [];
-      for await (const piece of openLayer(stream, { layerBytesMax: 2 ** 40 })) pieces.push(piece);
-      tars.set(stream.descriptor.layerIndex, digestOf(concatBytes(...pieces)));
+      const tar = await collect(openLayer(stream, { layerBytesMax: 2 ** 40 }));
+      tars.set(stream.descriptor.layerIndex, digestOf(tar));
     }
   } finally {
     await image.close();

@@ -174,9 +174,9 @@ export async function tarOf(members: readonly TarMember[]): Promise<Uint8Array> 
   return concatBytes(...pieces);
 }
 
-/** All bytes of a stream. */
+/** All bytes of a stream, whose pieces may be lent. */
 export async function collect(bytes: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
   const pieces: Uint8Array[] = [];
-  for await (const piece of bytes) pieces.push(piece);
+  for await (const piece of bytes) pieces.push(piece.slice());
   return concatBytes(...pieces);
 }

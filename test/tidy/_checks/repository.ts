@@ -13,6 +13,7 @@ const SKIPPED: ReadonlySet<string> = new Set([
   "demo",
   ".vitest",
   ".cache",
+  "assembly", // AssemblyScript, which TypeScript's compiler cannot read.
 ]);
 const TEXT_NAMES =
   /(\.(ts|js|mjs|md|json|ya?ml|sh|py|txt|dump|sha256)|(^|\/)(run|lambda-img|LICENSE|\.[a-z]+))$/;

@@ -1,0 +1,140 @@
+/** The WebAssembly inflater (assembly/inflate.ts) as an object: bytes in by copy, bytes out as views. */
+import { AssertionError, assert } from "../base/error.ts";
+import { INFLATE_CODE } from "./_inflate-code.ts";
+
+/** What a step came to: it needs input, has as much output as fits, or has come to the end of the member. */
+export type InflateStep = "need-input" | "output-full" | "member-end";
+
+/** The deflate data is not what RFC 1951 says; the message says how. */
+export class DeflateError extends Error {
+  /** True where it ended too early. */
+  readonly isTruncated: boolean;
+
+  constructor(status: number) {
+    super(FAILURES.get(status) ?? `failure ${status}`);
+    this.isTruncated = status === TRUNCATED;
+  }
+}
+
+/** One inflater, with 1 MiB of memory of its own. It does nothing by itself: every call is synchronous. */
+export class Inflater {
+  readonly #code: InflateExports;
+  readonly #memory: Uint8Array;
+  readonly #inputStart: number;
+  readonly #inputLimit: number;
+  readonly #outputStart: number;
+  #inputEnd: number;
+  #output: Uint8Array = new Uint8Array(0);
+
+  private constructor(code: InflateExports) {
+    this.#code = code;
+    this.#memory = new Uint8Array(code.memory.buffer);
+    this.#inputStart = code.inputStart.value;
+    this.#inputLimit = this.#inputStart + code.inputBytesMax.value;
+    this.#outputStart = code.outputStart.value;
+    this.#inputEnd = this.#inputStart;
+  }
+
+  /** The code is compiled once for a process. */
+  static async create(): Promise<Inflater> {
+    compiled ??= WebAssembly.compile(Uint8Array.from(atob(INFLATE_CODE), (char) => char.charCodeAt(0)));
+    const { exports } = await WebAssembly.instantiate(await compiled, {});
+    // What the module exports is ours, too: scripts/wasm.mjs.
+    return new Inflater(exports as InflateExports);
+  }
+
+  /** Input that was given and not taken yet: a view that the next call of `give` or `inflate` ends. */
+  get ahead(): Uint8Array {
+    return this.#memory.subarray(this.#code.inputAt.value, this.#inputEnd);
+  }
+
+  /** What the last step gave: a view that the next step ends. */
+  get output(): Uint8Array {
+    return this.#output;
+  }
+
+  /** CRC-32 of what the member has given so far. */
+  get checksum(): number {
+    return this.#code.checksum.value >>> 0;
+  }
+
+  /** Copies as many of the bytes behind the input as there is room for, and returns how many. */
+  give(bytes: Uint8Array): number {
+    const { inputAt } = this.#code;
+    this.#memory.copyWithin(this.#inputStart, inputAt.value, this.#inputEnd);
+    this.#inputEnd -= inputAt.value - this.#inputStart;
+    inputAt.value = this.#inputStart;
+    const taken = bytes.subarray(0, this.#inputLimit - this.#inputEnd);
+    this.#memory.set(taken, this.#inputEnd);
+    this.#inputEnd += taken.length;
+    this.#memory.fill(0, this.#inputEnd, this.#inputEnd + INPUT_MARGIN_BYTES);
+    return taken.length;
+  }
+
+  /** Takes bytes of the input that are not deflate data. */
+  skip(sizeBytes: number): void {
+    const { inputAt } = this.#code;
+    inputAt.value += sizeBytes;
+    assert(inputAt.value <= this.#inputEnd, "what is skipped is there");
+  }
+
+  /** Begins the deflate data of a member at the next byte of the input. */
+  beginMember(): void {
+    this.#code.beginMember();
+  }
+
+  /**
+   * Goes on with the member; `isAll` says that there is no more input than what was given.
+   * @throws DeflateError
+   */
+  inflate({ isAll }: { readonly isAll: boolean }): InflateStep {
+    const status = this.#code.inflate(this.#inputEnd, isAll ? 1 : 0);
+    if (status < 0) throw new DeflateError(status);
+    this.#output = this.#memory.subarray(this.#outputStart, this.#code.outputEnd.value);
+    this.#code.slide(); // It moves the window alone: what is seen as output stays where it is.
+    const step = STEPS[status];
+    if (step === undefined) throw new AssertionError(`the inflater answered ${status}`);
+    return step;
+  }
+}
+
+/** The part of the WebAssembly JavaScript API that is used; the types of Node 20 have none of it. */
+declare const WebAssembly: {
+  compile(code: Uint8Array): Promise<object>;
+  instantiate(module: object, imports: object): Promise<{ readonly exports: unknown }>;
+};
+
+interface InflateExports {
+  readonly memory: { readonly buffer: ArrayBuffer };
+  readonly inputStart: { readonly value: number };
+  readonly inputBytesMax: { readonly value: number };
+  readonly outputStart: { readonly value: number };
+  readonly inputAt: { value: number };
+  readonly outputEnd: { readonly value: number };
+  readonly checksum: { readonly value: number };
+  beginMember(): void;
+  slide(): void;
+  inflate(inputEnd: number, isAll: number): number;
+}
+
+let compiled: Promise<object> | undefined;
+
+/** As in assembly/inflate.ts. */
+const INPUT_MARGIN_BYTES = 32;
+const STEPS: readonly (InflateStep | undefined)[] = ["need-input", "output-full", "member-end"];
+const TRUNCATED = -1;
+
+const FAILURES: ReadonlyMap<number, string> = new Map([
+  [TRUNCATED, "unexpected end"],
+  [-2, "invalid block type"],
+  [-3, "invalid length of a stored block"],
+  [-4, "too many length or distance codes"],
+  [-5, "invalid code for code lengths"],
+  [-6, "invalid repetition of code lengths"],
+  [-7, "no code for the end of a block"],
+  [-8, "invalid code for literals and lengths"],
+  [-9, "invalid code for distances"],
+  [-10, "invalid literal or length"],
+  [-11, "invalid distance"],
+  [-12, "a distance that reaches back too far"],
+]);

@@ -1,0 +1,36 @@
+/** Where everything lies in the one MiB of memory. The compiler puts its constants below 4096. */
+
+/** Bits that the first look into a table resolves; longer codes need a second one. */
+export const LITERAL_BITS: i32 = 11;
+export const DISTANCE_BITS: i32 = 9;
+export const LENGTH_CODE_BITS: i32 = 7;
+/**
+ * Entries for every second-level table that a complete code can need: 2342 for 288 symbols, 11 bits and codes of 15 bits,
+ * 594 for 32 symbols and 9 bits (zlib's examples/enough.c counts them). Building checks it all the same.
+ */
+export const LITERAL_TABLE_SIZE: i32 = 2400;
+export const DISTANCE_TABLE_SIZE: i32 = 640;
+export const LENGTH_CODE_TABLE_SIZE: i32 = 128;
+
+export const WINDOW_BYTES: usize = 32768;
+/** A run of bytes whose CRC-32 is wanted is folded down to so many: 3006, in whole steps. */
+export const FOLD_REST_BYTES: usize = 3008;
+
+export const COUNTS: usize = 4096; // u16 by code length, 0 to 15
+export const OFFSETS: usize = COUNTS + 64; // u16 by code length
+export const SORTED: usize = OFFSETS + 64; // u16: symbols by code length, then by symbol
+export const LENGTHS: usize = SORTED + 640; // u8 by symbol: literals and lengths, then distances
+export const CODE_LENGTHS: usize = LENGTHS + 320; // u8 by code length symbol
+export const LENGTH_CODE_TABLE: usize = 8192; // u32
+export const LITERAL_TABLE: usize = LENGTH_CODE_TABLE + LENGTH_CODE_TABLE_SIZE * 4; // u32
+export const DISTANCE_TABLE: usize = LITERAL_TABLE + LITERAL_TABLE_SIZE * 4; // u32
+export const LITERAL_RESULTS: usize = DISTANCE_TABLE + DISTANCE_TABLE_SIZE * 4; // u32 by symbol
+export const DISTANCE_RESULTS: usize = LITERAL_RESULTS + 288 * 4; // u32 by symbol
+export const LENGTH_CODE_RESULTS: usize = DISTANCE_RESULTS + 32 * 4; // u32 by symbol
+export const CRC_TABLES: usize = 32768; // u32, 16 tables of 256
+export const FOLD_REST: usize = 49152; // u8, FOLD_REST_BYTES and 32 more
+export const INPUT: usize = 65536; // u8, and 4096 of margin
+export const INPUT_BYTES_MAX: usize = 524288;
+export const OUTPUT: usize = INPUT + INPUT_BYTES_MAX + 4096 + WINDOW_BYTES; // u8, behind the window, and 4096 of margin
+export const OUTPUT_BYTES_MAX: usize = 131072;
+export const FOLDED: usize = 851968; // u8: FOLD_REST_BYTES of zeros before it; as much as the output, and 4096
