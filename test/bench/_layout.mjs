@@ -1,11 +1,12 @@
 // OCI layouts for the benchmarks: directories become gzip layers, layers become images; and what a layout says of itself.
 import { spawn, spawnSync } from "node:child_process";
-import { createHash } from "node:crypto";
+import { createHash, randomUUID } from "node:crypto";
 import {
   createWriteStream,
   linkSync,
   mkdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   statSync,
   writeFileSync,
@@ -35,27 +36,32 @@ export function isInstalled(program) {
 
 /**
  * A directory as a gzip layer in `pool`: entries in byte order of their names, owned by 0:0, times in whole seconds, as
- * image builders write them. Equal directories give equal layers, where gzip is the same.
+ * image builders write them. Equal directories give equal layers, where gzip is the same. `paths` below it, if not all.
  */
-export async function makeLayer(directory, pool) {
-  mkdirSync(pool, { recursive: true });
+export async function makeLayer(directory, pool, paths = ["."]) {
   const options = ["--sort=name", "--format=gnu", "--owner=0", "--group=0", "--numeric-owner"];
-  const tar = spawn("tar", ["-c", ...options, "-C", directory, "."], {
+  const tar = spawn("tar", ["-c", ...options, "--one-file-system", "-C", directory, ...paths], {
     stdio: ["ignore", "pipe", "inherit"],
   });
+  const [layer] = await Promise.all([storeLayer(tar.stdout, pool), ended(tar)]);
+  return layer;
+}
+
+/** A tar that streams in as a gzip layer in `pool`; nothing but the compressed layer is written. */
+export async function storeLayer(tar, pool) {
+  mkdirSync(pool, { recursive: true });
   const gzip = spawn("gzip", ["-6", "-n"], { stdio: ["pipe", "pipe", "inherit"] });
-  const file = path.join(pool, `layer-${process.pid}.tmp`);
+  const file = path.join(pool, `layer-${process.pid}-${randomUUID()}.tmp`);
   const plain = createHash("sha256");
   const stored = createHash("sha256");
   await Promise.all([
-    ended(tar),
     ended(gzip),
-    pipeline(tar.stdout, tap(plain), gzip.stdin),
+    pipeline(tar, tap(plain), gzip.stdin),
     pipeline(gzip.stdout, tap(stored), createWriteStream(file)),
   ]);
   const digest = `sha256:${stored.digest("hex")}`;
   const final = path.join(pool, digest.slice("sha256:".length));
-  run("mv", [file, final]);
+  renameSync(file, final);
   const size = statSync(final).size;
   return { file: final, diffId: `sha256:${plain.digest("hex")}`, digest, size };
 }
@@ -103,6 +109,11 @@ export function layersOf(layout) {
 export function tagOf(layout) {
   const [entry] = readJson(path.join(layout, "index.json")).manifests;
   return entry.annotations?.["org.opencontainers.image.ref.name"] ?? "latest";
+}
+
+/** A layout's name for people: its directory's, or the one above where that is just "oci". */
+export function nameOf(layout) {
+  return path.basename(layout) === "oci" ? path.basename(path.dirname(layout)) : path.basename(layout);
 }
 
 function putDocument(layout, mediaType, value) {

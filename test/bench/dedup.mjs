@@ -1,28 +1,32 @@
 // `npm run bench:dedup`: what the next builds of an image add to a store, ours and others'.
-//   npm run bench:dedup -- [--family NAME]... [--from DIRECTORY] [--images LAYOUT,LAYOUT,...] [--json FILE]
-// Families are those of families.mjs (all, if none is named), taken from DIRECTORY, made there if they are not there;
-// without --from they are made in a temporary directory. --images is a family of its own: OCI layouts, oldest first. Each
-// family begins with empty stores. Counts do not vary from run to run, so each image is taken once. Peers that are not
-// installed are left out by name.
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";
-import { parseArgs } from "node:util";
 
-import { isInstalled, layersOf, run, tagOf } from "./_layout.mjs";
+import { isInstalled, layersOf, nameOf, run, tagOf } from "./_layout.mjs";
+import { readOptions } from "./_options.mjs";
 import { CHUNK_BYTES, openOurs, TREE_PEERS, unpack } from "./_peers.mjs";
 
 const RECIPES = path.join(import.meta.dirname, "families.mjs");
 const BLOCK_BYTES = 4096;
 const OURS = "lambda-img";
 
-const { values } = parseArgs({
-  options: {
-    family: { type: "string", multiple: true },
-    from: { type: "string" },
-    images: { type: "string" },
-    json: { type: "string" },
-  },
+const USAGE = `usage: npm run bench:dedup -- [--family NAME]... [--from DIRECTORY] [--images LAYOUT,LAYOUT,...] [--json FILE]
+
+Puts the images of a family into empty stores one after another and says what each adds, ours and others'. Counts do not
+vary from run to run, so each image is taken once. Peers that are not installed are left out by name.
+
+  --family NAME     a family of families.mjs; all, if none is named
+  --from DIRECTORY  where families lie; what is not there is made there (default: a temporary directory)
+  --images LIST     a family of its own: OCI layouts, oldest first
+  --json FILE       write the counts there, too
+`;
+
+const values = readOptions(USAGE, {
+  family: { type: "string", multiple: true },
+  from: { type: "string" },
+  images: { type: "string" },
+  json: { type: "string" },
 });
 const work = mkdtempSync(path.join(os.tmpdir(), "lambda-img-dedup-"));
 
@@ -70,11 +74,6 @@ function* listFamilies() {
     };
     if (values.from === undefined) rmSync(path.join(directory, name), { recursive: true });
   }
-}
-
-/** A layout's name for the table: its directory's, or the one above where that is just "oci". */
-function nameOf(layout) {
-  return path.basename(layout) === "oci" ? path.basename(path.dirname(layout)) : path.basename(layout);
 }
 
 /** Gives the images of one family to everybody, in order. */

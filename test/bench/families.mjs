@@ -1,8 +1,4 @@
-// Families of images for `npm run bench:dedup`: each a first image and what its next builds give.
-//   node test/bench/families.mjs --out DIRECTORY [FAMILY...]
-//   node test/bench/families.mjs --list
-// Makes DIRECTORY/FAMILY/IMAGE/oci (tag `latest`) and DIRECTORY/FAMILY/images.json, the names, oldest first. Needs npm
-// with its registry, tar, gzip, ldd and cp; `debs` needs a Debian, mmdebstrap and root, too. Times follow a calendar of
+// Families of images for `npm run bench:dedup`: each a first image and what its next builds give. Times follow a calendar of
 // ours, not the clock. What still differs: this machine's own programs in the base layers and as the binary of `static`;
 // the versions that the registries have on the day of what the direct dependencies depend on; and what Debian's
 // maintainer scripts draw by chance (a database).
@@ -58,16 +54,28 @@ const NPM_DEPENDENCIES = {
   webpack: "5.91.0",
 };
 
+const USAGE = `usage: node test/bench/families.mjs --list | --out DIRECTORY [${Object.keys(FAMILIES).join("|")}]...
+
+Makes DIRECTORY/FAMILY/IMAGE/oci (tag "latest") and DIRECTORY/FAMILY/images.json, the names, oldest first. Needs npm with
+its registry, tar, gzip, ldd and cp; "debs" needs a Debian, mmdebstrap and root, too.
+`;
+
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { out: { type: "string" }, list: { type: "boolean", default: false } },
+  options: {
+    out: { type: "string" },
+    list: { type: "boolean", default: false },
+    help: { type: "boolean", short: "h", default: false },
+  },
 });
 const wanted = positionals.length > 0 ? positionals : Object.keys(FAMILIES);
 const unknown = wanted.filter((name) => !Object.hasOwn(FAMILIES, name));
-if (values.list) {
+if (values.help) {
+  process.stdout.write(USAGE);
+} else if (values.list) {
   console.log(Object.keys(FAMILIES).join("\n"));
 } else if (values.out === undefined || unknown.length > 0) {
-  console.error(`usage: families.mjs --list | --out DIRECTORY [${Object.keys(FAMILIES).join("|")}]...`);
+  process.stderr.write(USAGE);
   process.exitCode = 2;
 } else {
   process.umask(0o022); // Modes of what we write are part of the layers.

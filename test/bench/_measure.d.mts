@@ -1,0 +1,11 @@
+export interface Cost {
+  readonly wallSeconds: number;
+  readonly userSeconds: number;
+  readonly systemSeconds: number;
+  readonly peakBytes: number | undefined;
+}
+export function describeMachine(): string;
+export function measure(
+  command: readonly string[],
+  options?: { readonly env?: Readonly<Record<string, string>> },
+): Promise<Cost>;
