@@ -3,7 +3,16 @@
  * `N passed, N failed, N skipped`. Arguments go to vitest. Environment: docs/testing.md.
  */
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+} from "node:fs";
 import os from "node:os";
 import path from "node:path";
 
@@ -34,7 +43,18 @@ const JUDGE_PACKAGES = {
   "qemu-io": "qemu-utils",
   fio: "fio",
   chromium: "chromium",
+  "qemu-system-x86_64": "qemu-system-x86",
+  busybox: "busybox-static",
+  cpio: "cpio",
+  "nbd-client": "nbd-client",
 };
+
+/** Programs that are taken out of their packages: to install these would start services. */
+const UNPACKED_PROGRAMS = { promtool: "prometheus" };
+
+/** Depends on the newest kernel for virtual machines, which is unpacked for the tests of microVMs, not installed. */
+const KERNEL_PACKAGE = "linux-image-cloud-amd64";
+const kernelDirectory = path.join(top, "test/.cache/kernel");
 
 process.exitCode = main();
 
@@ -57,7 +77,7 @@ function run(program, args, options = {}) {
 
 function missingPrograms() {
   const folders = [...(process.env.PATH ?? "").split(path.delimiter), "/usr/sbin", "/sbin"];
-  return Object.keys(JUDGE_PACKAGES).filter(
+  return Object.keys({ ...JUDGE_PACKAGES, ...UNPACKED_PROGRAMS }).filter(
     (name) => !folders.some((folder) => existsSync(path.join(folder, name))),
   );
 }
@@ -65,26 +85,65 @@ function missingPrograms() {
 function installJudges() {
   let missing = missingPrograms();
   const isAllowed = process.env.LAMBDA_IMG_INSTALL_JUDGES !== "0";
-  if (missing.length > 0 && isAllowed && process.getuid?.() === 0 && existsSync("/usr/bin/apt-get")) {
+  const canInstall = isAllowed && process.getuid?.() === 0 && existsSync("/usr/bin/apt-get");
+  if (canInstall && (missing.length > 0 || isKernelMissing())) aptGet(["update"]);
+  if (canInstall && missing.length > 0) {
     console.log(`installing judges: ${missing.join(", ")}`);
-    aptGet("update");
-    const packages = [...new Set(missing.map((name) => JUDGE_PACKAGES[name]))];
-    if (aptGet("install", "--no-install-recommends", ...packages) !== 0) {
+    const packages = [...new Set(missing.flatMap((name) => JUDGE_PACKAGES[name] ?? []))];
+    if (aptGet(["install", "--no-install-recommends", ...packages]) !== 0) {
       // One package that the distribution lacks shall not cost the others.
-      for (const name of packages) aptGet("install", "--no-install-recommends", name);
+      for (const name of packages) aptGet(["install", "--no-install-recommends", name]);
     }
+    for (const name of missing) if (name in UNPACKED_PROGRAMS) unpackProgram(name);
     missing = missingPrograms();
   }
+  if (canInstall && isKernelMissing()) unpackKernel();
+  if (isKernelMissing()) missing.push("kernel");
   if (missing.length > 0) console.log(`without these judges, whose tests are skipped: ${missing.join(", ")}`);
 }
 
-function aptGet(command, ...args) {
+function unpackProgram(name) {
+  const folder = mkdtempSync(path.join(os.tmpdir(), "lambda-img-judge-"));
+  // Apt's own user cannot write there.
+  aptGet(["download", "-o", "APT::Sandbox::User=root", UNPACKED_PROGRAMS[name]], { cwd: folder });
+  const file = readdirSync(folder).find((entry) => entry.endsWith(".deb"));
+  if (file !== undefined && run("dpkg", ["-x", file, "tree"], { cwd: folder }).status === 0) {
+    run("install", ["-m", "755", path.join(folder, "tree/usr/bin", name), "/usr/local/bin/"]);
+  }
+  rmSync(folder, { recursive: true, force: true });
+}
+
+function isKernelMissing() {
+  return process.arch === "x64" && !existsSync(kernelDirectory);
+}
+
+function unpackKernel() {
+  const depends = spawnSync("apt-cache", ["depends", "--important", KERNEL_PACKAGE], { encoding: "utf8" });
+  const name = /Depends: (linux-image-\S+)/.exec(depends.stdout ?? "")?.[1];
+  if (name === undefined) return; // Another distribution.
+  console.log(`unpacking a kernel: ${name}`);
+  const folder = `${kernelDirectory}.part`;
+  rmSync(folder, { recursive: true, force: true });
+  mkdirSync(path.join(folder, "tree"), { recursive: true });
+  // Apt's own user cannot write there.
+  aptGet(["download", "-o", "APT::Sandbox::User=root", name], { cwd: folder });
+  const file = readdirSync(folder).find((entry) => entry.endsWith(".deb"));
+  if (
+    file !== undefined &&
+    run("dpkg", ["-x", path.join(folder, file), path.join(folder, "tree")]).status === 0
+  )
+    renameSync(path.join(folder, "tree"), kernelDirectory);
+  rmSync(folder, { recursive: true, force: true });
+}
+
+function aptGet([command, ...args], more = {}) {
   const options = ["-y", "-qq", "-o", "Acquire::Retries=2", "-o", "Acquire::http::Timeout=20"];
   const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
   const output = run("apt-get", [command, ...options, ...args], {
     env,
     stdio: ["ignore", "ignore", "inherit"],
     timeout: 300_000,
+    ...more,
   });
   return output.status;
 }
