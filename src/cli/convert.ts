@@ -8,6 +8,7 @@ import { showBytes } from "../base/units.ts";
 import { CHUNK_BYTES } from "../chunk/chunk.ts";
 import { convertImage, type ConversionResult, type Progress } from "../convert/convert-image.ts";
 import { WorkerSealer } from "../convert/worker-sealer.ts";
+import { LayerThreads } from "../layer/layer-threads.ts";
 import { saltOf } from "../crypto/salt.ts";
 import { parseManifestId } from "../manifest/manifest-id.ts";
 import { hostPlatform } from "../oci/host-platform.ts";
@@ -140,9 +141,12 @@ async function convertOne(job: Job, use: Use): Promise<Outcome> {
     const context = await openContext(job.options, { create: true, output });
     const { saltParameters } = context.store.activeRoot();
     const sealer = new WorkerSealer(job.jobs, saltOf(saltParameters), await context.store.beginWriting());
+    const layers = new LayerThreads();
     try {
       const result = await convertImage({
         ...{ image, imageName, sealer, signal, store: context.store, keyring: context.keyring },
+        // With one sealing thread there are two processors or one: threads for layers would take from it.
+        ...(job.jobs > 1 ? { openLayer: (stream, how) => layers.open(stream, how) } : {}),
         sizeRequest: job.sizeRequest,
         mtimePolicy: job.mtimePolicy,
         mayReuse: job.options.reuse !== false,
@@ -154,7 +158,7 @@ async function convertOne(job: Job, use: Use): Promise<Outcome> {
       const seconds = Math.round(performance.now() - startedMs) / 1000;
       return outcomeOf(result, { image, imageName, output, seconds });
     } finally {
-      await sealer.close();
+      await Promise.all([sealer.close(), layers.close()]);
       await context.store.close();
     }
   } finally {

@@ -10,6 +10,7 @@ import { writeMetadata } from "../ext4/disk-writer.ts";
 import type { SizeRequest } from "../ext4/geometry.ts";
 import { planDisk, type DiskPlan } from "../ext4/plan.ts";
 import { CHUNK_BLOCKS, LAYOUT_VERSION } from "../ext4/profile.ts";
+import { openLayer, type OpenLayer } from "../layer/open-layer.ts";
 import { ManifestBuilder, tableChunkNames, type ManifestContent } from "../manifest/manifest.ts";
 import type { ManifestId } from "../manifest/manifest-id.ts";
 import { EntryBudget } from "../segment/segment-builder.ts";
@@ -29,6 +30,8 @@ export interface Conversion {
   readonly image: OciImage;
   readonly store: Store;
   readonly sealer: ChunkSealer;
+  /** How layers are opened; in this thread if left out. */
+  readonly openLayer?: OpenLayer;
   readonly keyring: Keyring;
   readonly imageName: string;
   readonly sizeRequest: SizeRequest;
@@ -193,6 +196,7 @@ async function convertLayers(
     const { label, diffId } = stream.descriptor;
     try {
       const layer = await convertLayer(stream, intake, {
+        openLayer: conversion.openLayer ?? openLayer,
         layerBytesMax: conversion.layerBytesMax,
         entryBudget,
         signal,

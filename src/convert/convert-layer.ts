@@ -1,6 +1,6 @@
 /** One layer from the source to sealed chunks and entries. */
 import { LambdaImgError } from "../base/error.ts";
-import { openLayer } from "../layer/open-layer.ts";
+import type { OpenLayer } from "../layer/open-layer.ts";
 import { SegmentBuilder, type EntryBudget, type Segment } from "../segment/segment-builder.ts";
 import type { LayerStream } from "../source/oci-image.ts";
 import { TarParser } from "../tar/parser.ts";
@@ -16,6 +16,7 @@ export interface ConvertedLayer {
 
 /** What goes with the conversion of a layer. */
 export interface LayerOptions {
+  readonly openLayer: OpenLayer;
   readonly layerBytesMax: number;
   /** Shared by the layers of an image. */
   readonly entryBudget: EntryBudget;
@@ -48,7 +49,7 @@ export async function convertLayer(
   };
   const builder = new SegmentBuilder(sink, options.entryBudget);
   const parser = new TarParser(builder, { label: stream.descriptor.label });
-  for await (const piece of openLayer(stream, { layerBytesMax: options.layerBytesMax })) {
+  for await (const piece of options.openLayer(stream, { layerBytesMax: options.layerBytesMax })) {
     for (let at = 0; at < piece.length; at += PARSER_STEP_BYTES) {
       parser.push(piece.subarray(at, at + PARSER_STEP_BYTES));
       await intake.relieve();

@@ -17,6 +17,12 @@ export interface OpenLayerOptions {
   readonly layerBytesMax: number;
 }
 
+/** What `openLayer` does, wherever it is done. */
+export type OpenLayer = (
+  stream: LayerInput,
+  options: OpenLayerOptions,
+) => AsyncGenerator<Uint8Array, void, undefined>;
+
 /**
  * Yields the bytes of the layer's tar, lent: a piece is good until the next one is asked for. Only the end of the stream says that they were
  * right: stored size and digest, compression and diff ID are verified by then. A caller may stop early.

@@ -5,6 +5,7 @@ import { ChunkIntake } from "../../src/convert/chunk-intake.ts";
 import { convertLayer, type ConvertedLayer } from "../../src/convert/convert-layer.ts";
 import { InlineSealer } from "../../src/convert/inline-sealer.ts";
 import { openChunk, type ChunkKey } from "../../src/crypto/chunk-seal.ts";
+import { openLayer } from "../../src/layer/open-layer.ts";
 import { EntryBudget } from "../../src/segment/segment-builder.ts";
 import type { Store } from "../../src/store/store.ts";
 import { makeSegment } from "../support/layer-tree.ts";
@@ -38,6 +39,7 @@ async function convert(
   let seen = 0;
   const descriptor = { layerIndex: 0, diffId, stored, label: "layer 1" };
   const layer = await convertLayer({ descriptor, bytes: pieces() }, intake, {
+    openLayer,
     layerBytesMax,
     entryBudget: new EntryBudget(),
     signal,

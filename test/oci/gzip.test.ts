@@ -114,6 +114,45 @@ function storedBlocks(bytes: Uint8Array): Uint8Array {
   return concatBytes(...parts);
 }
 
+/** Codes of a block that is not the last: so many literals, or one match where there are none. */
+const ends: readonly [string, (writer: DeflateWriter) => void][] = [
+  ["a literal", (writer) => writer.fixed(1)],
+  ["two literals", (writer) => writer.fixed(1).fixed(2)],
+  ["three literals", (writer) => writer.fixed(1).fixed(2).fixed(3)],
+  [
+    "a short match",
+    (writer) => {
+      fixedMatch(writer, 3, 999);
+    },
+  ],
+  [
+    "a long match",
+    (writer) => {
+      fixedMatch(writer, 258, 999);
+    },
+  ],
+];
+
+test.each(ends)("%s may end a block anywhere around the end of the output's room", async (_name, write) => {
+  const after = repeating(70_000, 250, 5);
+  for (let beforeBytes = OUTPUT - 5; beforeBytes <= OUTPUT; beforeBytes++) {
+    const codes = new DeflateWriter().block(1, false);
+    write(codes);
+    // The stored block that follows begins in the byte in which the codes end.
+    codes.fixed(256).block(0, false).align();
+    const deflated = concatBytes(
+      storedBlocks(repeating(beforeBytes, 250, 4)),
+      codes.bytes(),
+      storedBlocks(after.subarray(0, 65_535)).subarray(1),
+      new Uint8Array(deflateRawSync(after)),
+    );
+    const expected = inflateZlib(deflated);
+    expect(typeof expected).not.toBe("string");
+    const found = await inflateOurs(deflated);
+    expect(equalBytes(found as Uint8Array, expected as Uint8Array), `${beforeBytes}`).toBe(true);
+  }
+});
+
 test("a distance does not reach back into the member before", async () => {
   const first = gzipSync(repeating(40_000, 9, 1));
   const second = new DeflateWriter();

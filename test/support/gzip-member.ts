@@ -21,7 +21,10 @@ export function memberOf(deflated: Uint8Array, plain: Uint8Array): Uint8Array {
 }
 
 /** What our inflater makes of deflate data, or why it refuses it. What follows the data's end is not part of it. */
-export async function inflateOurs(deflated: Uint8Array, sizeBytes: number = 1 << 20): Promise<Uint8Array | string> {
+export async function inflateOurs(
+  deflated: Uint8Array,
+  sizeBytes: number = 1 << 20,
+): Promise<Uint8Array | string> {
   const expected = zlibResult(deflated);
   const used = expected === undefined ? deflated : deflated.subarray(0, expected.usedBytes);
   const member = memberOf(used, expected?.bytes ?? new Uint8Array(0));

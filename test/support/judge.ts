@@ -42,6 +42,7 @@ export const JUDGES = [
   "qemu-io",
   "fio",
   "chromium",
+  "promtool",
 ] as const;
 export type Judge = (typeof JUDGES)[number];
 

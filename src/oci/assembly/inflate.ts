@@ -195,6 +195,8 @@ function storedHeader(): i32 {
 }
 
 function copyStored(isAll: bool, outputLimit: usize): i32 {
+  // A match before this block may have gone past the limit.
+  if (outputEnd >= outputLimit) return OUTPUT_FULL;
   let size = storedBytesLeft;
   if (size > inputEnd - inputAt) size = inputEnd - inputAt;
   if (size > outputLimit - outputEnd) size = outputLimit - outputEnd;
@@ -206,7 +208,7 @@ function copyStored(isAll: bool, outputLimit: usize): i32 {
     place = IN_HEADER;
     return BLOCK_END;
   }
-  if (outputEnd == outputLimit) return OUTPUT_FULL;
+  if (outputEnd >= outputLimit) return OUTPUT_FULL;
   return isAll ? TRUNCATED : NEED_INPUT;
 }
 
