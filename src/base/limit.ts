@@ -52,3 +52,7 @@ export const RECORD_BYTES_MAX: number = 1536 * MIB;
 export const IMAGE_NAME_BYTES_MAX = 1024;
 /** A key file or one of the store's own small files (store.json, root.json, a ref). */
 export const SMALL_FILE_BYTES_MAX: number = 64 * KIB;
+/** Chunks of a trace: 4.9 GiB, more than any start should read. */
+export const TRACE_CHUNK_COUNT_MAX = 10_000;
+/** One trace as a record: TRACE_CHUNK_COUNT_MAX differences of five bytes at most, and what seals them. */
+export const TRACE_BYTES_MAX: number = 64 * KIB;

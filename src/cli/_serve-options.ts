@@ -1,19 +1,27 @@
 // ⚡ uses: file system
 /** The options of a server, read and checked. */
 import { readFile, stat } from "node:fs/promises";
+import { resolve } from "node:path";
 
+import { DISK_TIER_BYTES_MIN } from "../cache/disk-tier.ts";
+import { CHUNK_BYTES } from "../chunk/chunk.ts";
 import { LambdaImgError } from "../base/error.ts";
 import { SMALL_FILE_BYTES_MAX } from "../base/limit.ts";
-import { GIB } from "../base/units.ts";
+import { GIB, MIB, showBytes } from "../base/units.ts";
 import type { NbdTls } from "../nbd/export.ts";
-import type { TcpAddress } from "../nbd/nbd-server.ts";
-import type { OverlayChoice } from "../serve/image-exports.ts";
+import type { TcpAddress } from "../nbd/listen.ts";
+import type { OverlayChoice, PrefetchChoice } from "../serve/image-exports.ts";
 import { isLoopback, parseTcpPlace } from "../serve/tcp-place.ts";
 import type { CommonOptions } from "./context.ts";
 import { parseSize } from "./parse-size.ts";
 
 const MEMORY_BYTES_DEFAULT: number = GIB;
 const FILE_BYTES_DEFAULT: number = 4 * GIB;
+const OPEN_BYTES_DEFAULT: number = 256 * MIB;
+/** Below this, reads of many files at once would open the same chunks again and again. */
+const OPEN_BYTES_MIN = 16 * CHUNK_BYTES;
+const CACHE_BYTES_DEFAULT: number = 4 * GIB;
+const PRIME_CHUNKS_MAX = 64;
 const TIMEOUT_SECONDS_MIN = 0.1;
 const TIMEOUT_SECONDS_MAX = 3600;
 
@@ -23,12 +31,20 @@ export interface DeviceOptions extends CommonOptions {
   readonly overlaySize?: string;
   readonly readTimeout?: string;
   readonly onError?: string;
+  readonly memory?: string;
+  readonly cache?: string;
+  readonly cacheSize?: string;
+  readonly record?: boolean;
+  /** False with `--no-prefetch`. */
+  readonly prefetch?: boolean;
+  readonly prime?: string;
 }
 
 /** The command's options as commander gives them. */
 export interface ServeOptions extends DeviceOptions {
   readonly socket?: string;
   readonly listen?: string;
+  readonly status?: string;
   readonly insecure?: boolean;
   readonly tlsCert?: string;
   readonly tlsKey?: string;
@@ -78,6 +94,44 @@ export function parseReading({ readTimeout = "30", onError = "eio" }: DeviceOpti
   return { timeoutMs: Math.round(seconds * 1000), onError };
 }
 
+/** Where chunks are kept besides the store. */
+export interface TierChoice {
+  readonly memoryBytes: number;
+  readonly cache: { readonly path: string; readonly maxBytes: number } | undefined;
+}
+
+/** What `--memory`, `--cache` and `--cache-size` say. @throws USAGE_INVALID, SIZE_INVALID */
+export function parseTiers({ memory, cache = "none", cacheSize }: DeviceOptions): TierChoice {
+  const memoryBytes = memory === undefined ? OPEN_BYTES_DEFAULT : parseSize(memory, "--memory");
+  checkLeast(memoryBytes, OPEN_BYTES_MIN, "--memory");
+  const maxBytes = cacheSize === undefined ? CACHE_BYTES_DEFAULT : parseSize(cacheSize, "--cache-size");
+  checkLeast(maxBytes, DISK_TIER_BYTES_MIN, "--cache-size");
+  if (cache === "") throw usage("--cache: expected none or a directory, found an empty text");
+  if (cache !== "none") return { memoryBytes, cache: { path: resolve(cache), maxBytes } };
+  if (cacheSize !== undefined) throw usage("--cache-size: it is for --cache DIR");
+  return { memoryBytes, cache: undefined };
+}
+
+function checkLeast(sizeBytes: number, leastBytes: number, option: string): void {
+  if (sizeBytes >= leastBytes) return;
+  throw usage(`${option}: expected at least ${showBytes(leastBytes)}, found ${showBytes(sizeBytes)}`);
+}
+
+/** What `--record`, `--no-prefetch` and `--prime` say. @throws USAGE_INVALID */
+export function parsePrefetch(
+  { record = false, prefetch = true, prime = "0" }: DeviceOptions,
+  images: readonly string[],
+): PrefetchChoice {
+  if (record && images.length !== 1) {
+    throw usage(`--record: it is for one image: expected one, found ${images.length}`);
+  }
+  const primeChunks = /^[0-9]{1,2}$/.test(prime) ? Number(prime) : Number.NaN;
+  if (!(primeChunks <= PRIME_CHUNKS_MAX)) {
+    throw usage(`--prime: expected chunks from 0 to ${PRIME_CHUNKS_MAX}, found ${JSON.stringify(prime)}`);
+  }
+  return { isReplaying: prefetch, isRecording: record, primeChunks };
+}
+
 /** Where to listen. @throws USAGE_INVALID, also for what would be open to the network without protection */
 export async function parsePlace(options: ServeOptions): Promise<ServePlace> {
   const { socket, listen } = options;
@@ -90,7 +144,7 @@ export async function parsePlace(options: ServeOptions): Promise<ServePlace> {
     }
     return { tcp: undefined, socket, tls: undefined };
   }
-  const tcp = parseTcpPlace(listen);
+  const tcp = parseTcpPlace(listen, "--listen");
   const tls = await readTls(options);
   if (tls === undefined && options.insecure !== true && !isLoopback(tcp.host)) {
     throw usage(
@@ -98,6 +152,19 @@ export async function parsePlace(options: ServeOptions): Promise<ServePlace> {
     );
   }
   return { tcp, socket: undefined, tls };
+}
+
+/** Where numbers are told. */
+export type StatusPlace =
+  { readonly kind: "tcp"; readonly address: TcpAddress } | { readonly kind: "socket"; readonly path: string };
+
+/** What `--status` says: a path has a `/` in it. @throws USAGE_INVALID, also for what would be open to the network */
+export function parseStatus({ status, insecure }: ServeOptions): StatusPlace | undefined {
+  if (status === undefined) return undefined;
+  if (status.includes("/")) return { kind: "socket", path: resolve(status) };
+  const address = parseTcpPlace(status, "--status");
+  if (insecure === true || isLoopback(address.host)) return { kind: "tcp", address };
+  throw usage(`--status ${status}: whoever reaches it could read the numbers: expected --insecure`);
 }
 
 async function readTls({ tlsCert, tlsKey, tlsCa }: ServeOptions): Promise<NbdTls | undefined> {

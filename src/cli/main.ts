@@ -289,7 +289,8 @@ function addServe(program: Command, run: Run): void {
     .option("--tls-cert <file>", "the server's certificate (PEM), for --listen")
     .option("--tls-key <file>", "its private key (PEM)")
     .option("--tls-ca <file>", "serve only clients with a certificate of these authorities (PEM)")
-    .option("--insecure", "listen on TCP without TLS, though others than this machine can reach it");
+    .option("--insecure", "listen on TCP without TLS, --status too, though others can reach it")
+    .option("--status <host:port|path>", "tell metrics over HTTP, and draw them, there");
   addDeviceOptions(command);
 }
 
@@ -336,5 +337,11 @@ function addDeviceOptions(command: Command): void {
     .option(
       "--on-error <eio|block>",
       "fail a read that the store fails, or try until it works (default: eio)",
-    );
+    )
+    .option("--memory <size>", "memory for chunks that stay open (default: 256M)")
+    .option("--cache <dir|none>", "keep sealed chunks of the store in that directory, too (default: none)")
+    .option("--cache-size <size>", "the most that the directory may hold (default: 4G)")
+    .option("--record", "record which chunks are read, for later starts of the image")
+    .option("--no-prefetch", "read nothing ahead that was recorded")
+    .option("--prime <n>", "read so many chunks ahead of each that is read (default: 0)");
 }

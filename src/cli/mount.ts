@@ -6,7 +6,13 @@ import { basename, dirname, join, resolve } from "node:path";
 import { LambdaImgError } from "../base/error.ts";
 import { toHex } from "../base/bytes.ts";
 import { sha256 } from "../base/digest.ts";
-import { parseOverlay, parseReading, type DeviceOptions } from "./_serve-options.ts";
+import {
+  parseOverlay,
+  parsePrefetch,
+  parseReading,
+  parseTiers,
+  type DeviceOptions,
+} from "./_serve-options.ts";
 import { checkCanMount, logPath, mountImage, unmountImage, type MountPlace } from "./_mounted-image.ts";
 import { mountsDirectory } from "./_runtime-directory.ts";
 import type { CommonOptions } from "./context.ts";
@@ -72,6 +78,8 @@ export function serveArgumentsOf(
   const overlay = isReadOnly ? "none" : options.overlay;
   parseOverlay({ ...options, ...(overlay === undefined ? {} : { overlay }) }, [image]);
   parseReading(options);
+  parseTiers(options);
+  parsePrefetch(options, [image]);
   const given: readonly (readonly [string, string | undefined])[] = [
     ["--store", options.store],
     ["--key", options.key],
@@ -79,8 +87,16 @@ export function serveArgumentsOf(
     ["--overlay-size", options.overlaySize],
     ["--read-timeout", options.readTimeout],
     ["--on-error", options.onError],
+    ["--memory", options.memory],
+    ["--cache", options.cache],
+    ["--cache-size", options.cacheSize],
+    ["--prime", options.prime],
   ];
-  return given.flatMap(([option, value]) => (value === undefined ? [] : [`${option}=${value}`]));
+  return [
+    ...given.flatMap(([option, value]) => (value === undefined ? [] : [`${option}=${value}`])),
+    ...(options.record === true ? ["--record"] : []),
+    ...(options.prefetch === false ? ["--no-prefetch"] : []),
+  ];
 }
 
 /**

@@ -3,22 +3,35 @@
 import { rm } from "node:fs/promises";
 import { join, resolve } from "node:path";
 
+import { DiskTier } from "../cache/disk-tier.ts";
 import { definite } from "../base/error.ts";
 import { showBytes } from "../base/units.ts";
 import { NbdServer, SYSTEM_TIMERS } from "../nbd/nbd-server.ts";
 import { ChunkGuard } from "../serve/chunk-guard.ts";
-import { ImageExports, type OverlayChoice, type ServedImage } from "../serve/image-exports.ts";
+import {
+  ImageExports,
+  type OverlayChoice,
+  type PrefetchChoice,
+  type ServedImage,
+  type TraceEvent,
+} from "../serve/image-exports.ts";
 import { ProblemLog } from "../serve/problem-log.ts";
 import { showTcpPlace } from "../serve/tcp-place.ts";
 import { openContext, type Context } from "./context.ts";
 import type { Output } from "./output.ts";
+import type { ServerStatus } from "./_status.ts";
 import { makeTemporaryDirectory, xdgRuntimeDirectory } from "./_runtime-directory.ts";
 import {
   parseOverlay,
   parsePlace,
+  parsePrefetch,
   parseReading,
+  parseStatus,
+  parseTiers,
   type ServeOptions,
   type ServePlace,
+  type StatusPlace,
+  type TierChoice,
 } from "./_serve-options.ts";
 
 export type { ServeOptions } from "./_serve-options.ts";
@@ -37,6 +50,9 @@ interface Plan {
   readonly place: ServePlace;
   readonly overlay: OverlayChoice;
   readonly reading: { readonly timeoutMs: number; readonly onError: "eio" | "block" };
+  readonly tiers: TierChoice;
+  readonly status: StatusPlace | undefined;
+  readonly prefetch: PrefetchChoice;
 }
 
 /** Where it listens, as it is told. */
@@ -53,6 +69,9 @@ export async function serve(images: readonly string[], options: ServeOptions, us
     place: await parsePlace(options),
     overlay: parseOverlay(options, distinct),
     reading: parseReading(options),
+    tiers: parseTiers(options),
+    status: parseStatus(options),
+    prefetch: parsePrefetch(options, distinct),
   };
   const context = await openContext(options, { create: false, output: use.output });
   try {
@@ -73,12 +92,56 @@ async function serveStore(plan: Plan, context: Context, use: Use): Promise<void>
       log.chunk(event);
     },
   });
-  const { images, overlay } = plan;
+  const status = plan.status && (await beginStatus(plan.status, guard, use.output));
+  try {
+    await serveImages({ plan, context, guard, log, status }, use);
+  } finally {
+    await status?.close();
+  }
+  tellCounts(guard, use.output);
+  if (guard.isWaitingForStore) {
+    // A thread of ours is in the kernel, waiting for a store that does not answer: an orderly exit would wait, too.
+    use.output.warn(
+      "a read of the store does not end; everything else is done, so this process kills itself",
+    );
+    process.kill(process.pid, "SIGKILL");
+  }
+}
+
+/** Who counts is loaded only where that is wanted. */
+async function beginStatus(place: StatusPlace, guard: ChunkGuard, output: Output): Promise<ServerStatus> {
+  const { openStatus } = await import("./_status.ts");
+  return openStatus(place, {
+    loads: () => guard.counts,
+    warn: (text) => {
+      output.warn(text);
+    },
+  });
+}
+
+interface Offer {
+  readonly plan: Plan;
+  readonly context: Context;
+  readonly guard: ChunkGuard;
+  readonly log: ProblemLog;
+  readonly status: ServerStatus | undefined;
+}
+
+async function serveImages({ plan, context, guard, log, status }: Offer, use: Use): Promise<void> {
+  const { images, overlay, tiers, prefetch } = plan;
+  const cache = tiers.cache && (await openCache(tiers.cache, use.output));
   const exports = new ImageExports({
     ...context,
     guard,
     overlay,
+    prefetch,
+    onTrace: (event) => {
+      tellTrace(event, log, use.output);
+    },
+    memoryBytes: tiers.memoryBytes,
+    ...(cache === undefined ? {} : { cache }),
     ...(images.length === 0 ? {} : { images }),
+    ...(status === undefined ? {} : { observer: status.lookups }),
   });
   try {
     const served = await exports.prepare((name, error) => {
@@ -92,19 +155,31 @@ async function serveStore(plan: Plan, context: Context, use: Use): Promise<void>
         log.problem(problem);
       },
       ...(tls === undefined ? {} : { tls }),
+      ...(status === undefined ? {} : { observer: status.requests }),
     });
-    await listenAndWait({ plan, server, guard, served }, use);
+    await listenAndWait({ plan, server, guard, served, status }, use);
   } finally {
     await exports.close();
+    await cache?.close();
   }
-  tellCounts(guard, use.output);
-  if (guard.isWaitingForStore) {
-    // A thread of ours is in the kernel, waiting for a store that does not answer: an orderly exit would wait, too.
-    use.output.warn(
-      "a read of the store does not end; everything else is done, so this process kills itself",
-    );
-    process.kill(process.pid, "SIGKILL");
-  }
+}
+
+/** Chunks can be served without it: what goes wrong with it is said, and that is all. */
+function openCache(
+  place: { readonly path: string; readonly maxBytes: number },
+  output: Output,
+): Promise<DiskTier> {
+  return DiskTier.open({
+    ...place,
+    onProblem: (text) => {
+      output.warn(text);
+    },
+  });
+}
+
+function tellTrace(event: TraceEvent, log: ProblemLog, output: Output): void {
+  if (event.kind === "kept") output.note(`${event.name}: kept a trace of ${event.chunkCount} chunks`);
+  else log.trace(event);
 }
 
 interface Serving {
@@ -112,19 +187,21 @@ interface Serving {
   readonly server: NbdServer;
   readonly guard: ChunkGuard;
   readonly served: readonly ServedImage[];
+  readonly status: ServerStatus | undefined;
 }
 
-async function listenAndWait({ plan, server, guard, served }: Serving, use: Use): Promise<void> {
+async function listenAndWait({ plan, server, guard, served, status }: Serving, use: Use): Promise<void> {
   const { place } = plan;
   const temporary = await temporaryDirectoryFor(place);
   try {
     try {
       const listening = await listen(server, place, temporary);
-      tellListening(plan, served, { listening, output: use.output });
+      tellListening(plan, served, { listening, status, output: use.output });
       await aborted(use.signal);
     } finally {
       const endGrace = guard.stop({ graceMs: GRACE_MS });
       await server.stop({ graceMs: GRACE_MS });
+      await guard.drain();
       endGrace();
     }
   } finally {
@@ -161,10 +238,16 @@ async function listen(
   };
 }
 
+interface Told {
+  readonly listening: Listening;
+  readonly status: ServerStatus | undefined;
+  readonly output: Output;
+}
+
 function tellListening(
   { images, place, overlay }: Plan,
   served: readonly ServedImage[],
-  { listening, output }: { readonly listening: Listening; readonly output: Output },
+  { listening, status, output }: Told,
 ): void {
   if (place.tls !== undefined && place.tls.clientAuthorities === undefined) {
     output.note("every client that reaches the port is served; --tls-ca asks clients for certificates");
@@ -175,10 +258,12 @@ function tellListening(
     sizeBytes,
   }));
   const { json, uri } = listening;
-  output.result({ command: "serve", ...json, uri, overlay: overlay.kind, exports }, () => {
+  const told = status === undefined ? {} : { status: status.json };
+  output.result({ command: "serve", ...json, uri, overlay: overlay.kind, exports, ...told }, () => {
     const isDefault = images.length === 1 ? " (the default export, too)" : "";
     const lines = served.map(({ name, sizeBytes }) => `  ${name}  ${showBytes(sizeBytes)}${isDefault}\n`);
-    return `${uri}\n${lines.join("")}`;
+    const statusLine = status === undefined ? "" : `status: ${status.place}\n`;
+    return `${uri}\n${lines.join("")}${statusLine}`;
   });
 }
 

@@ -48,7 +48,6 @@ export class ImageBlockDevice implements BlockDevice {
 
   close(): Promise<void> {
     this.#isClosed = true;
-    this.#image.forgetChunks();
     return Promise.resolve();
   }
 

@@ -1,36 +1,52 @@
 /** A disk image read chunk by chunk from a store: every chunk is verified before a byte of it is served. */
-import { assert, definite, isLambdaImgError, LambdaImgError } from "../base/error.ts";
+import { definite, isLambdaImgError, LambdaImgError } from "../base/error.ts";
 import type { BlockSource } from "../base/block-source.ts";
 import { forEachLimited } from "../base/pool.ts";
-import { CHUNK_BYTES, chunkNameOf } from "../chunk/chunk.ts";
+import { CHUNK_BYTES, chunkNameOf, type ChunkName } from "../chunk/chunk.ts";
 import { chunkKeyAt, openChunk } from "../crypto/chunk-seal.ts";
 import { diskBytes, findChunk, tableChunkName, type ManifestContent } from "../manifest/manifest.ts";
 import type { ChunkReader } from "../store/store.ts";
 import type { DeviceExtent, DeviceRange } from "./block-device.ts";
+import { OpenChunks, openChunkNameAt, type OpenChunkName } from "./open-chunks.ts";
 
-const OPEN_CHUNKS_MAX_DEFAULT = 16;
+/** Of a device that has its open chunks to itself: 16 of them. */
+const OPEN_BYTES_DEFAULT = 16 * CHUNK_BYTES;
 const LOADS_AT_ONCE = 4;
+
+/** Why a chunk is loaded: somebody waits for it, or it is likely to be asked for. */
+export type LoadPurpose = "read" | "ahead";
+
+/** Loads a chunk, anew at each call: reads it, verifies it, opens it. */
+export type ChunkLoad = () => Promise<Uint8Array>;
 
 /** How a disk image is read. */
 export interface ImageDeviceOptions {
-  /** Chunks that stay open, 512 KiB of memory each; 16 if left out. */
-  readonly openChunksMax?: number;
-  /** Stands around every load. `load` reads the chunk from the store and verifies it, anew at each call. */
-  readonly guardLoad?: (chunkIndex: number, load: () => Promise<Uint8Array>) => Promise<Uint8Array>;
+  /** Where chunks stay open, perhaps with those of other devices; 8 MiB of its own if left out. */
+  readonly openChunks?: OpenChunks;
+  /** Stands around every load. */
+  readonly guardLoad?: (chunkIndex: number, load: ChunkLoad, purpose: LoadPurpose) => Promise<Uint8Array>;
+  /**
+   * Told that a stored chunk is read, before it is; not again while reads stay in that chunk. It is on the path of
+   * every read.
+   */
+  readonly onVisit?: (chunkIndex: number) => void;
 }
 
 /**
- * The disk image of a manifest. It keeps a few chunks open, the most recently used; reads of one chunk at the
- * same time share one load. A failed load is not remembered.
+ * The disk image of a manifest. Reads of one chunk at the same time share one load. A failed load is not
+ * remembered.
  */
 export class ImageDevice implements BlockSource {
   readonly sizeBytes: number;
   readonly #store: ChunkReader;
   readonly #content: ManifestContent;
   readonly #options: ImageDeviceOptions;
-  /** By place in the table; the first is the one used longest ago. */
-  readonly #open: Map<number, Uint8Array> = new Map();
+  readonly #openChunks: OpenChunks;
+  /** By place in the table; made when they are needed. */
+  readonly #openNames: Map<number, OpenChunkName> = new Map();
+  /** By place in the table. */
   readonly #loads: Map<number, Promise<Uint8Array>> = new Map();
+  #visited = -1;
   #chunksRead = 0;
 
   constructor(store: ChunkReader, content: ManifestContent, options: ImageDeviceOptions = {}) {
@@ -38,6 +54,7 @@ export class ImageDevice implements BlockSource {
     this.#store = store;
     this.#content = content;
     this.#options = options;
+    this.#openChunks = options.openChunks ?? new OpenChunks({ maxBytes: OPEN_BYTES_DEFAULT });
   }
 
   /** Chunks that came from the store and were verified; a chunk loaded again counts again. */
@@ -50,14 +67,18 @@ export class ImageDevice implements BlockSource {
     return this.#chunksRead * CHUNK_BYTES;
   }
 
+  /** The bytes; they may be a view of memory that is shared with other readers: do not write to them. */
   async read(offsetBytes: number, sizeBytes: number): Promise<Uint8Array> {
     checkRange(this.sizeBytes, { offsetBytes, sizeBytes });
     const first = Math.floor(offsetBytes / CHUNK_BYTES);
     const end = offsetBytes + sizeBytes;
     if (end <= (first + 1) * CHUNK_BYTES) {
-      const chunk = sizeBytes === 0 ? undefined : await this.readChunk(first);
+      // Most reads are of one chunk that is open: they shall cost no promise but this function's own.
+      const position = sizeBytes === 0 ? -1 : findChunk(this.#content, first);
+      if (position < 0) return new Uint8Array(sizeBytes);
+      const chunk = this.#findOpen(first, position) ?? (await this.#loadOnce(position));
       const start = offsetBytes - first * CHUNK_BYTES;
-      return chunk === undefined ? new Uint8Array(sizeBytes) : chunk.subarray(start, start + sizeBytes);
+      return chunk.subarray(start, start + sizeBytes);
     }
     const target = new Uint8Array(sizeBytes);
     await forEachLimited(chunkIndexes(first, end), LOADS_AT_ONCE, async (chunkIndex) => {
@@ -72,18 +93,26 @@ export class ImageDevice implements BlockSource {
   }
 
   /**
-   * The plain chunk, or `undefined` for a zero chunk. The memory is shared with this device: do not write to it.
+   * The plain chunk, or `undefined` for a zero chunk. The memory is shared with other readers: do not write to it.
    * @throws CHUNK_NOT_FOUND, CHUNK_CORRUPT, STORE_UNAVAILABLE; DISK_IMAGE_INVALID past the end
    */
   async readChunk(chunkIndex: number): Promise<Uint8Array | undefined> {
-    const offsetBytes = Number.isSafeInteger(chunkIndex) ? chunkIndex * CHUNK_BYTES : Number.NaN;
-    checkRange(this.sizeBytes, { offsetBytes, sizeBytes: CHUNK_BYTES });
-    const position = findChunk(this.#content, chunkIndex);
+    const position = this.#positionOf(chunkIndex);
     if (position < 0) return undefined;
-    const open = this.#open.get(position);
-    if (open === undefined) return this.#loadOnce(position);
-    this.#remember(position, open);
-    return open;
+    return this.#findOpen(chunkIndex, position) ?? this.#loadOnce(position);
+  }
+
+  /**
+   * Opens a chunk that is likely to be asked for, unless it is open or being loaded, or a zero chunk. It counts as
+   * no visit. @throws as readChunk
+   */
+  async readAhead(chunkIndex: number): Promise<void> {
+    const position = this.#positionOf(chunkIndex);
+    if (position < 0 || this.#loads.has(position)) return;
+    const name = this.#openName(position);
+    if (this.#openChunks.has(name)) return;
+    const plain = await this.#guardLoad(chunkIndex, () => this.#load(position), "ahead");
+    this.#openChunks.add(name, plain, { isAhead: true });
   }
 
   /** What the range is made of, chunk by chunk: chunks that are not in the table are holes. */
@@ -107,7 +136,7 @@ export class ImageDevice implements BlockSource {
   /** Opens the first chunks of the range, as many as may stay open. What cannot be read is left for a read to tell. */
   async prefetch(range: DeviceRange): Promise<void> {
     checkRange(this.sizeBytes, range);
-    const reachBytes = this.#openChunksMax * CHUNK_BYTES;
+    const reachBytes = this.#openChunks.chunkCountMax * CHUNK_BYTES;
     const end = range.offsetBytes + Math.min(range.sizeBytes, reachBytes);
     const first = Math.floor(range.offsetBytes / CHUNK_BYTES);
     await forEachLimited(chunkIndexes(first, end), LOADS_AT_ONCE, async (chunkIndex) => {
@@ -115,28 +144,46 @@ export class ImageDevice implements BlockSource {
     });
   }
 
-  /** Lets go of the chunks that are open; a later read loads them again. */
-  forgetChunks(): void {
-    this.#open.clear();
+  /** The chunk's place in the table, or -1. */
+  #positionOf(chunkIndex: number): number {
+    const offsetBytes = Number.isSafeInteger(chunkIndex) ? chunkIndex * CHUNK_BYTES : Number.NaN;
+    checkRange(this.sizeBytes, { offsetBytes, sizeBytes: CHUNK_BYTES });
+    return findChunk(this.#content, chunkIndex);
   }
 
-  get #openChunksMax(): number {
-    return this.#options.openChunksMax ?? OPEN_CHUNKS_MAX_DEFAULT;
+  #findOpen(chunkIndex: number, position: number): Uint8Array | undefined {
+    if (this.#visited !== position) {
+      this.#visited = position;
+      this.#options.onVisit?.(chunkIndex);
+    }
+    return this.#openChunks.get(this.#openName(position));
+  }
+
+  #openName(position: number): OpenChunkName {
+    const found = this.#openNames.get(position);
+    if (found !== undefined) return found;
+    const name = openChunkNameAt(this.#content, position);
+    this.#openNames.set(position, name);
+    return name;
   }
 
   #loadOnce(position: number): Promise<Uint8Array> {
     const running = this.#loads.get(position);
     if (running !== undefined) return running;
     const chunkIndex = definite(this.#content.indexes[position], "the place is in the table");
-    const guardLoad = this.#options.guardLoad ?? ((_, load) => load());
-    const load = guardLoad(chunkIndex, () => this.#load(position))
+    const load = this.#guardLoad(chunkIndex, () => this.#load(position), "read")
       .then((plain) => {
-        this.#remember(position, plain);
+        this.#openChunks.add(this.#openName(position), plain, { isAhead: false });
         return plain;
       })
       .finally(() => this.#loads.delete(position));
     this.#loads.set(position, load);
     return load;
+  }
+
+  #guardLoad(chunkIndex: number, load: ChunkLoad, purpose: LoadPurpose): Promise<Uint8Array> {
+    const { guardLoad } = this.#options;
+    return guardLoad === undefined ? load() : guardLoad(chunkIndex, load, purpose);
   }
 
   async #load(position: number): Promise<Uint8Array> {
@@ -145,27 +192,10 @@ export class ImageDevice implements BlockSource {
     const sealed = await this.#store.getChunk(expected).catch((error: unknown) => {
       throw withChunkIndex(error, chunkIndex);
     });
-    const found = chunkNameOf(sealed);
-    if (found !== expected) {
-      throw new LambdaImgError(
-        "CHUNK_CORRUPT",
-        `chunk ${chunkIndex}: digest mismatch: expected sha256:${expected}, found sha256:${found}`,
-        { details: { chunkIndex, expected: `sha256:${expected}`, found: `sha256:${found}` } },
-      );
-    }
+    if (this.#store.isVerifying !== true) verifyChunk(sealed, { chunkIndex, expected });
     const plain = openChunk(sealed, chunkKeyAt(this.#content.keys, position));
     this.#chunksRead++;
     return plain;
-  }
-
-  /** Makes a chunk the most recently used one. */
-  #remember(position: number, plain: Uint8Array): void {
-    this.#open.delete(position);
-    this.#open.set(position, plain);
-    if (this.#open.size <= this.#openChunksMax) return;
-    const oldest = this.#open.keys().next();
-    assert(oldest.done !== true, "a full map has a first key");
-    this.#open.delete(oldest.value);
   }
 }
 
@@ -184,6 +214,19 @@ function checkRange(
     "DISK_IMAGE_INVALID",
     `disk image: read outside of it: expected at most ${diskSizeBytes} bytes, found ${sizeBytes} at ${offsetBytes}`,
     { details: { diskBytes: diskSizeBytes, offsetBytes, sizeBytes } },
+  );
+}
+
+function verifyChunk(
+  sealed: Uint8Array,
+  { chunkIndex, expected }: { readonly chunkIndex: number; readonly expected: ChunkName },
+): void {
+  const found = chunkNameOf(sealed);
+  if (found === expected) return;
+  throw new LambdaImgError(
+    "CHUNK_CORRUPT",
+    `chunk ${chunkIndex}: digest mismatch: expected sha256:${expected}, found sha256:${found}`,
+    { details: { chunkIndex, expected: `sha256:${expected}`, found: `sha256:${found}` } },
   );
 }
 

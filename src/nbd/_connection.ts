@@ -7,11 +7,13 @@ import { Handshake, type Agreement, type HandshakeSettings } from "./_handshake.
 import { HANDSHAKE_TIME_MS_MAX } from "./_limit.ts";
 import { transmit } from "./_transmission.ts";
 import type { NbdTimers } from "./export.ts";
+import type { NbdObserver } from "./observer.ts";
 import { NBD_ERROR } from "./protocol.ts";
 
 /** What a connection goes by. */
 export interface ConnectionSettings extends HandshakeSettings {
   readonly timers: NbdTimers;
+  readonly observer?: NbdObserver;
 }
 
 /** Serves one client. */
@@ -63,7 +65,7 @@ export class Connection {
   }
 
   async #transmit({ lease, flags, isStructured, hasAllocation }: Agreement): Promise<void> {
-    const { isStopping, onProblem } = this.#settings;
+    const { isStopping, onProblem, observer } = this.#settings;
     const { device, hasFastZeroes } = lease.export;
     const { channel } = this.#handshake;
     if (isStopping()) channel.incoming.end();
@@ -77,6 +79,7 @@ export class Connection {
         refuseAll: () =>
           isStopping() ? { error: NBD_ERROR.ESHUTDOWN, message: "the server is shutting down" } : undefined,
         onProblem,
+        observer,
       });
     } finally {
       await lease.release();

@@ -12,8 +12,17 @@ import {
   type NbdRequest,
 } from "./_request-codec.ts";
 import { errorTextOf, errorValueOf } from "./_request-rules.ts";
+import type { RequestWatch } from "./_request-watch.ts";
 import type { Session } from "./_session.ts";
 import { NBD_CMD_FLAG } from "./protocol.ts";
+
+/** A request to read. */
+export interface ReadTask {
+  readonly request: NbdRequest;
+  /** Called when all of the answer has left. */
+  readonly onSent: () => void;
+  readonly watch: RequestWatch | undefined;
+}
 
 /** A part of a structured reply: one chunk of it. */
 interface ReadPart extends DeviceRange {
@@ -21,11 +30,12 @@ interface ReadPart extends DeviceRange {
 }
 
 /**
- * Answers a read. `onSent` is called when all of the answer has left.
+ * Answers a read.
  * @throws what the device throws, where nothing has been sent yet
  */
-export async function serveRead(session: Session, request: NbdRequest, onSent: () => void): Promise<void> {
+export async function serveRead(session: Session, task: ReadTask): Promise<void> {
   const { device, channel } = session;
+  const { request, onSent } = task;
   if (request.sizeBytes === 0) {
     channel.send([session.isStructured ? encodeDone(request) : encodeSimpleReply(request, 0)], onSent);
     return;
@@ -40,28 +50,24 @@ export async function serveRead(session: Session, request: NbdRequest, onSent: (
     channel.send([encodeContentHeader(request, request, { isLast: true }), bytes], onSent);
     return;
   }
-  await serveParts(session, request, { parts: await planParts(device, request), onSent });
+  await serveParts(session, task, await planParts(device, request));
 }
 
 /** Reads parts side by side; each is sent when it is there, and one that fails takes no other with it. */
-async function serveParts(
-  session: Session,
-  request: NbdRequest,
-  { parts, onSent }: { readonly parts: readonly ReadPart[]; readonly onSent: () => void },
-): Promise<void> {
+async function serveParts(session: Session, task: ReadTask, parts: readonly ReadPart[]): Promise<void> {
   let leftCount = parts.length;
   await forEachLimited(parts, READ_PIECES_AT_ONCE, async (part) => {
-    const encode = await preparePart(session, request, part);
+    const encode = await preparePart(session, task, part);
     leftCount--;
     const isLast = leftCount === 0;
-    session.channel.send(encode(isLast), isLast ? onSent : undefined);
+    session.channel.send(encode(isLast), isLast ? task.onSent : undefined);
   });
 }
 
 /** What to send for a part, once it is known whether it is the last one. Never rejects. */
 async function preparePart(
   session: Session,
-  request: NbdRequest,
+  { request, watch }: ReadTask,
   part: ReadPart,
 ): Promise<(isLast: boolean) => readonly Uint8Array[]> {
   if (part.isZero) return (isLast) => [encodeHole(request, part, { isLast })];
@@ -70,6 +76,7 @@ async function preparePart(
     return (isLast) => [encodeContentHeader(request, part, { isLast }), bytes];
   } catch (error) {
     session.onProblem(error);
+    watch?.fail();
     const failure = {
       error: errorValueOf(error, request.type),
       message: errorTextOf(error),

@@ -10,6 +10,7 @@ import {
   type ReplyError,
 } from "./_request-codec.ts";
 import { errorTextOf, errorValueOf } from "./_request-rules.ts";
+import type { RequestWatch } from "./_request-watch.ts";
 import type { Session } from "./_session.ts";
 import { NBD_CMD, NBD_CMD_FLAG } from "./protocol.ts";
 
@@ -23,6 +24,8 @@ export interface Task {
   readonly payload: Uint8Array | undefined;
   /** Called once, when the answer has left. */
   readonly onSent: () => void;
+  /** Where somebody counts. */
+  readonly watch: RequestWatch | undefined;
 }
 
 /** Carries out the request and sends the answer, whatever happens. Never rejects. */
@@ -30,7 +33,7 @@ export async function serveRequest(session: Session, task: Task): Promise<void> 
   const { request, onSent } = task;
   try {
     if (request.type === NBD_CMD.READ) {
-      await serveRead(session, request, onSent);
+      await serveRead(session, task);
     } else if (request.type === NBD_CMD.BLOCK_STATUS) {
       const isOneOnly = (request.flags & NBD_CMD_FLAG.REQ_ONE) !== 0;
       const extents = await collectExtents(session.device, request, { isOneOnly });
@@ -51,9 +54,10 @@ export async function serveRequest(session: Session, task: Task): Promise<void> 
 /** Answers with an error, in the form that the client understands. */
 export function sendError(
   session: Session,
-  { request, onSent }: Pick<Task, "request" | "onSent">,
+  { request, onSent, watch }: Omit<Task, "payload">,
   failure: ReplyError,
 ): void {
+  watch?.fail();
   const reply = session.isStructured
     ? encodeError(request, failure, { isLast: true })
     : encodeSimpleReply(request, failure.error);

@@ -3,6 +3,7 @@ import type { BlockDevice } from "../device/block-device.ts";
 import type { Channel } from "./_channel.ts";
 import type { ReplyError } from "./_request-codec.ts";
 import type { RequestRules } from "./_request-rules.ts";
+import type { NbdObserver } from "./observer.ts";
 
 export interface Session {
   readonly channel: Channel;
@@ -13,4 +14,5 @@ export interface Session {
   /** What all requests are refused with from now on, if anything: the server is shutting down. */
   readonly refuseAll: () => ReplyError | undefined;
   readonly onProblem: (error: unknown) => void;
+  readonly observer: NbdObserver | undefined;
 }

@@ -3,6 +3,7 @@ import { REQUEST_BYTES_MAX, REQUEST_COUNT_MAX } from "./_limit.ts";
 import { decodeRequest, payloadBytesOf, REQUEST_HEADER_BYTES, type NbdRequest } from "./_request-codec.ts";
 import { refuseRequest } from "./_request-rules.ts";
 import { RequestSlots } from "./_request-slots.ts";
+import { RequestWatch } from "./_request-watch.ts";
 import { sendError, serveRequest } from "./_serve-request.ts";
 import type { Session } from "./_session.ts";
 import { NBD_CMD } from "./protocol.ts";
@@ -40,7 +41,9 @@ async function takeRequests(session: Session, slots: RequestSlots): Promise<void
 
 /** Starts one request; false where the client is gone before all of it has come. */
 async function takeRequest(session: Session, slots: RequestSlots, request: NbdRequest): Promise<boolean> {
-  const { incoming } = session.channel;
+  const { observer, channel } = session;
+  const { incoming } = channel;
+  const watch = observer === undefined ? undefined : new RequestWatch(observer, request);
   const refusal = refuseRequest(request, session.rules);
   const payloadBytes = payloadBytesOf(request);
   const carriedBytes = refusal === undefined ? carriedBytesOf(request) : 0;
@@ -48,22 +51,25 @@ async function takeRequest(session: Session, slots: RequestSlots, request: NbdRe
   const failure = session.refuseAll() ?? refusal;
   const onSent = (): void => {
     slots.leave(carriedBytes);
+    watch?.end();
+  };
+  const leaveUnanswered = (): false => {
+    watch?.fail();
+    onSent();
+    return false;
   };
   if (failure !== undefined) {
     const isWhole = payloadBytes === 0 || (await incoming.skip(payloadBytes));
-    if (isWhole) sendError(session, { request, onSent }, failure);
-    else onSent();
-    return isWhole;
+    if (!isWhole) return leaveUnanswered();
+    sendError(session, { request, onSent, watch }, failure);
+    return true;
   }
   let payload: Uint8Array | undefined;
   if (payloadBytes > 0) {
     payload = incoming.tryTake(payloadBytes) ?? (await incoming.take(payloadBytes));
-    if (payload === undefined) {
-      onSent();
-      return false;
-    }
+    if (payload === undefined) return leaveUnanswered();
   }
-  void serveRequest(session, { request, payload, onSent });
+  void serveRequest(session, { request, payload, onSent, watch });
   return true;
 }
 

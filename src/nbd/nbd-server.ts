@@ -1,16 +1,16 @@
-// ⚡ uses: network, time, process
+// ⚡ uses: network, time
 /**
  * An NBD server: exports devices to clients over Unix sockets and TCP. docs/nbd.md says what of the protocol it speaks.
  */
-import { createServer, type AddressInfo, type ListenOptions, type Server, type Socket } from "node:net";
+import { createServer, type Server, type Socket } from "node:net";
 
-import { assert, LambdaImgError } from "../base/error.ts";
 import { Connection } from "./_connection.ts";
 import { ExportTable } from "./_export-table.ts";
 import { CONNECTION_COUNT_MAX_DEFAULT } from "./_limit.ts";
 import { TlsUpgrade } from "./_tls-upgrade.ts";
-import { clearStaleSocket, codeOf } from "./_unix-path.ts";
 import type { NbdExports, NbdProblem, NbdTimers, NbdTls } from "./export.ts";
+import { listenOnTcp, listenOnUnix, type TcpAddress } from "./listen.ts";
+import type { NbdObserver } from "./observer.ts";
 
 /** What a server goes by. */
 export interface NbdServerOptions {
@@ -22,12 +22,8 @@ export interface NbdServerOptions {
   readonly onProblem?: (problem: NbdProblem) => void;
   /** The system's timers if left out. */
   readonly timers?: NbdTimers;
-}
-
-/** Where a server listens. */
-export interface TcpAddress {
-  readonly host: string;
-  readonly port: number;
+  /** Counts connections and requests; without it no clock is read. */
+  readonly observer?: NbdObserver;
 }
 
 /** Serves until it is stopped; it can listen in several places. */
@@ -62,27 +58,12 @@ export class NbdServer {
    * @throws LISTEN_UNAVAILABLE
    */
   async listenUnix(path: string): Promise<void> {
-    await clearStaleSocket(path);
-    const listener = this.#makeListener();
-    // Node makes the file inside this call, so nothing else of this thread runs under the narrow mask.
-    const before = process.umask(0o177);
-    try {
-      listener.listen({ path });
-    } finally {
-      process.umask(before);
-    }
-    await this.#listening(listener, path);
+    await this.#listen((listener) => listenOnUnix(listener, path));
   }
 
   /** Listens on TCP; port 0 lets the system choose. Gives where it listens. @throws LISTEN_UNAVAILABLE */
-  async listenTcp(address: TcpAddress): Promise<TcpAddress> {
-    const listener = this.#makeListener();
-    const options: ListenOptions = { host: address.host, port: address.port };
-    listener.listen(options);
-    await this.#listening(listener, `${address.host}:${address.port}`);
-    const found: AddressInfo | string | null = listener.address();
-    assert(found !== null && typeof found === "object", "a TCP listener has an address");
-    return { host: found.address, port: found.port };
+  listenTcp(address: TcpAddress): Promise<TcpAddress> {
+    return this.#listen((listener) => listenOnTcp(listener, address));
   }
 
   /**
@@ -100,39 +81,29 @@ export class NbdServer {
     cancel();
   }
 
-  #makeListener(): Server {
+  async #listen<T>(begin: (listener: Server) => Promise<T>): Promise<T> {
     // Half open: a client may end its side and still wait for answers.
     const listener = createServer({ allowHalfOpen: true, noDelay: true, keepAlive: true }, (socket) => {
       this.#welcome(socket);
     });
+    const found = await begin(listener);
     this.#listeners.add(listener);
-    return listener;
-  }
-
-  async #listening(listener: Server, place: string): Promise<void> {
-    try {
-      await new Promise<void>((resolve, reject) => {
-        listener.once("listening", resolve);
-        listener.once("error", reject);
-      });
-    } catch (error) {
-      this.#listeners.delete(listener);
-      const message = `${place}: expected to listen there, found ${codeOf(error)}`;
-      throw new LambdaImgError("LISTEN_UNAVAILABLE", message, { details: { place }, cause: error });
-    }
     // From here on an error is that of accepting one connection, such as for lack of file descriptors.
     listener.on("error", (error) => {
       this.#tell({ connection: 0, error });
     });
     if (this.#isStopping) listener.close();
+    return found;
   }
 
   #welcome(socket: Socket): void {
-    const { exports, connectionCountMax = CONNECTION_COUNT_MAX_DEFAULT } = this.#options;
+    const { exports, connectionCountMax = CONNECTION_COUNT_MAX_DEFAULT, observer } = this.#options;
     if (this.#isStopping || this.#connections.size >= connectionCountMax) {
+      observer?.turnedAway();
       socket.destroy();
       return;
     }
+    observer?.connected();
     this.#connectionsMade++;
     const ordinal = this.#connectionsMade;
     const connection = new Connection(socket, {
@@ -144,8 +115,12 @@ export class NbdServer {
       onProblem: (error) => {
         this.#tell({ connection: ordinal, error });
       },
+      ...(observer === undefined ? {} : { observer }),
     });
-    const ended = connection.run().finally(() => this.#connections.delete(connection));
+    const ended = connection.run().finally(() => {
+      this.#connections.delete(connection);
+      observer?.disconnected();
+    });
     this.#connections.set(connection, ended);
   }
 

@@ -3,10 +3,20 @@
  * and, if so wished, a load is tried until it works.
  */
 import { isLambdaImgError, LambdaImgError } from "../base/error.ts";
+import type { ChunkLoad, LoadPurpose } from "../device/image-device.ts";
 import type { NbdTimers } from "../nbd/export.ts";
 
 /** Loads that are under way at a time, of all images: each holds a chunk twice, sealed and plain. */
 const LOADS_AT_ONCE_MAX = 16;
+/** Besides these, loads of chunks that nobody waits for yet. They never take the turn of one that somebody waits for. */
+const LOADS_AHEAD_MAX = 4;
+/** They begin one after another, or this long after each other where the store is slow. */
+const AHEAD_STEP_MS = 5;
+/**
+ * And so long after a load that somebody waits for has begun or ended: a fast store keeps the processor busy, and what
+ * is asked for shall not wait for the digest and cipher of what is not. A slow one leaves time enough.
+ */
+const AHEAD_PAUSE_MS = 2;
 /** Chunks that are remembered as failing; of more than these nobody is told one by one. */
 const FAILING_CHUNKS_MAX = 10_000;
 /** The pause before a load is tried again, doubled each time. */
@@ -56,6 +66,11 @@ export class ChunkGuard {
   readonly #running: Map<string, Promise<Uint8Array>> = new Map();
   /** Tries that wait for their turn, in order. */
   readonly #queue: Set<() => void> = new Set();
+  /** As `#running` and `#queue`, of chunks that nobody waits for. */
+  readonly #ahead: Map<string, Promise<Uint8Array>> = new Map();
+  readonly #aheadQueue: Set<() => void> = new Set();
+  /** What has just happened, so that the next of them does not begin yet. */
+  #aheadHold: { readonly purpose: LoadPurpose; readonly end: () => void } | undefined;
   /** What ends a try, or a pause, with an error. */
   readonly #tries: Set<(error: LambdaImgError) => void> = new Set();
   readonly #pauses: Set<(error: LambdaImgError) => void> = new Set();
@@ -64,6 +79,9 @@ export class ChunkGuard {
   #loaded = 0;
   #failed = 0;
   #isStopped = false;
+  #isGraceOver = false;
+  /** What waits for the store to have answered everything. */
+  readonly #drains: Set<() => void> = new Set();
 
   constructor(options: ChunkGuardOptions) {
     this.#options = options;
@@ -75,12 +93,17 @@ export class ChunkGuard {
 
   /** True while a load has been begun that the store has not answered. */
   get isWaitingForStore(): boolean {
-    return this.#running.size > 0;
+    return this.#running.size + this.#ahead.size > 0;
   }
 
   /** The guard of one image's device (ImageDeviceOptions). */
-  forImage(image: string): (chunkIndex: number, load: () => Promise<Uint8Array>) => Promise<Uint8Array> {
-    return (chunkIndex, load) => this.#guard({ image, chunkIndex, key: `${chunkIndex} ${image}` }, load);
+  forImage(
+    image: string,
+  ): (chunkIndex: number, load: ChunkLoad, purpose?: LoadPurpose) => Promise<Uint8Array> {
+    return (chunkIndex, load, purpose = "read") => {
+      const place = { image, chunkIndex, key: `${chunkIndex} ${image}` };
+      return purpose === "read" ? this.#guard(place, load) : this.#loadAhead(place, load);
+    };
   }
 
   /**
@@ -90,12 +113,29 @@ export class ChunkGuard {
   stop({ graceMs }: { readonly graceMs: number }): () => void {
     this.#isStopped = true;
     for (const end of [...this.#pauses]) end(stopped());
+    this.#aheadHold?.end();
+    for (const end of [...this.#aheadQueue]) end();
     return this.#options.timers.start(graceMs, () => {
+      this.#isGraceOver = true;
       for (const end of [...this.#tries]) end(stopped());
+      for (const end of [...this.#drains]) end();
     });
   }
 
-  async #guard(place: Place, load: () => Promise<Uint8Array>): Promise<Uint8Array> {
+  /** Resolves when the store has answered all loads, or when the time of grace of `stop` is over. */
+  async drain(): Promise<void> {
+    while (this.isWaitingForStore && !this.#isGraceOver) {
+      await new Promise<void>((resolve) => {
+        const end = (): void => {
+          this.#drains.delete(end);
+          resolve();
+        };
+        this.#drains.add(end);
+      });
+    }
+  }
+
+  async #guard(place: Place, load: ChunkLoad): Promise<Uint8Array> {
     for (let pauseMs = PAUSE_MS_MIN; ; pauseMs = Math.min(2 * pauseMs, PAUSE_MS_MAX)) {
       try {
         const plain = await this.#try(place, load);
@@ -111,7 +151,66 @@ export class ChunkGuard {
     }
   }
 
-  #try(place: Place, load: () => Promise<Uint8Array>): Promise<Uint8Array> {
+  /**
+   * One try without a deadline, since nobody waits for it. A failure is not told of: a read that needs the chunk tries
+   * anew.
+   */
+  async #loadAhead({ key }: Place, load: ChunkLoad): Promise<Uint8Array> {
+    if (this.#running.size > 0 && this.#aheadQueue.size === 0) this.#holdAhead("read", AHEAD_PAUSE_MS);
+    while (!this.#mayBeginAhead && !this.#isStopped) {
+      await new Promise<void>((resolve) => this.#aheadQueue.add(resolve));
+    }
+    try {
+      if (this.#isStopped) throw stopped();
+      const found = this.#running.get(key) ?? this.#ahead.get(key);
+      if (found === undefined) return await this.#beginAhead(key, load);
+      this.#wakeAhead();
+      return await found;
+    } finally {
+      this.#wakeAhead();
+    }
+  }
+
+  get #mayBeginAhead(): boolean {
+    const hold = this.#aheadHold?.purpose;
+    return hold === undefined
+      ? this.#ahead.size < LOADS_AHEAD_MAX
+      : hold === "ahead" && this.#ahead.size === 0;
+  }
+
+  #beginAhead(key: string, load: ChunkLoad): Promise<Uint8Array> {
+    const running = load().finally(() => {
+      this.#ahead.delete(key);
+      for (const end of [...this.#drains]) end();
+    });
+    this.#ahead.set(key, running);
+    this.#holdAhead("ahead", AHEAD_STEP_MS);
+    return running;
+  }
+
+  #holdAhead(purpose: LoadPurpose, delayMs: number): void {
+    if (this.#isStopped) return;
+    this.#aheadHold?.end();
+    const end = this.#options.timers.start(delayMs, () => {
+      this.#aheadHold = undefined;
+      this.#wakeAhead();
+    });
+    this.#aheadHold = { purpose, end };
+  }
+
+  /** A load that somebody waits for has begun or ended. */
+  #noteRead(): void {
+    if (this.#aheadQueue.size + this.#ahead.size > 0) this.#holdAhead("read", AHEAD_PAUSE_MS);
+  }
+
+  #wakeAhead(): void {
+    const [next] = this.#aheadQueue;
+    if (next === undefined || !this.#mayBeginAhead) return;
+    this.#aheadQueue.delete(next);
+    next();
+  }
+
+  #try(place: Place, load: ChunkLoad): Promise<Uint8Array> {
     const { timeoutMs } = this.#options;
     return new Promise((resolve, reject) => {
       const begin = (): void => {
@@ -130,17 +229,24 @@ export class ChunkGuard {
         this.#tries.delete(fail);
       };
       this.#tries.add(fail);
-      if (this.#running.has(place.key) || this.#running.size < LOADS_AT_ONCE_MAX) begin();
+      const isShared = this.#running.has(place.key) || this.#ahead.has(place.key);
+      if (isShared || this.#running.size < LOADS_AT_ONCE_MAX) begin();
       else this.#queue.add(begin);
     });
   }
 
   /** The load of the place that is under way, or a new one. */
-  #run(key: string, load: () => Promise<Uint8Array>): Promise<Uint8Array> {
+  #run(key: string, load: ChunkLoad): Promise<Uint8Array> {
     const found = this.#running.get(key);
     if (found !== undefined) return found;
+    // Where a load that nobody waited for fails, this one is not the worse for it.
+    const ahead = this.#ahead.get(key);
+    if (ahead !== undefined) return ahead.catch(() => this.#run(key, load));
+    this.#noteRead();
     const running = load().finally(() => {
       this.#running.delete(key);
+      this.#noteRead();
+      for (const end of [...this.#drains]) end();
       for (const begin of this.#queue) {
         this.#queue.delete(begin);
         begin();

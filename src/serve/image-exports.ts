@@ -1,4 +1,7 @@
 /** The images of a store as NBD exports, each with an overlay of its own. docs/serve.md. */
+import type { DiskTier } from "../cache/disk-tier.ts";
+import { TieredChunks } from "../cache/tiered-chunks.ts";
+import type { LookupObserver } from "../chunk/lookup-observer.ts";
 import { assert, definite, isLambdaImgError, LambdaImgError } from "../base/error.ts";
 import type { Keyring } from "../crypto/keyring.ts";
 import { openManifest } from "../crypto/manifest-seal.ts";
@@ -6,6 +9,7 @@ import { overlayKeyOf } from "../crypto/overlay-key.ts";
 import type { BlockDevice } from "../device/block-device.ts";
 import { ImageBlockDevice } from "../device/image-block-device.ts";
 import { ImageDevice } from "../device/image-device.ts";
+import { OpenChunks } from "../device/open-chunks.ts";
 import { OverlayDevice } from "../device/overlay-device.ts";
 import type { OverlayStore } from "../device/overlay-store.ts";
 import { openOverlayFile } from "../device/overlay-store-file.ts";
@@ -15,9 +19,8 @@ import { parseManifestId, type ManifestId } from "../manifest/manifest-id.ts";
 import type { ListedExport, NbdExport, NbdExports } from "../nbd/export.ts";
 import type { Store } from "../store/store.ts";
 import type { ChunkGuard } from "./chunk-guard.ts";
-
-/** Chunks that an image keeps open while it is in use: 16 MiB. */
-const OPEN_CHUNKS_MAX = 32;
+import { ImageTraces, TraceRecorder } from "./image-trace.ts";
+import { ReadAhead } from "./read-ahead.ts";
 
 /** Where writes go: nowhere, to memory, or to a file, with a bound on the bytes of written pages. */
 export type OverlayChoice =
@@ -25,14 +28,38 @@ export type OverlayChoice =
   | { readonly kind: "memory"; readonly maxBytes: number }
   | { readonly kind: "file"; readonly path: string; readonly maxBytes: number };
 
-/** What is served, and how. The store stays the caller's. */
+/** What becomes of traces, and what else is read ahead. */
+export interface PrefetchChoice {
+  /** Whether traces that are found are replayed when their images are opened. */
+  readonly isReplaying: boolean;
+  /** Whether what is read is recorded; only with exactly one image. */
+  readonly isRecording: boolean;
+  /** Chunks that are read ahead after each that is read. */
+  readonly primeChunks: number;
+}
+
+/** A trace was kept, could not be kept, or cannot be used; none of these is the business of who reads. */
+export type TraceEvent =
+  | { readonly kind: "kept"; readonly name: string; readonly chunkCount: number }
+  | { readonly kind: "not-kept" | "unusable"; readonly name: string; readonly error: LambdaImgError };
+
+/** What is served, and how. The store and the cache stay the caller's. */
 export interface ImageExportsOptions {
-  readonly store: Pick<Store, "getChunk" | "getManifest" | "getRef" | "listRefs">;
+  readonly store: Pick<Store, "getChunk" | "getManifest" | "getRef" | "listRefs" | "getRecord" | "putRecord">;
   readonly keyring: Keyring;
   /** Names and manifest ids; if left out, every name of the store. With an overlay file exactly one. */
   readonly images?: readonly string[];
   readonly overlay: OverlayChoice;
   readonly guard: ChunkGuard;
+  /** Bytes of chunks that stay open, of all images together. */
+  readonly memoryBytes: number;
+  /** Where chunks of the store are kept on this machine. */
+  readonly cache?: DiskTier;
+  readonly prefetch: PrefetchChoice;
+  /** Must not throw. */
+  readonly onTrace?: (event: TraceEvent) => void;
+  /** Told where chunks were looked for. */
+  readonly observer?: LookupObserver;
 }
 
 /** An export as it is told to users. */
@@ -44,8 +71,12 @@ export interface ServedImage {
 }
 
 interface HeldImage {
-  readonly image: ImageDevice;
+  readonly content: ManifestContent;
   readonly device: BlockDevice;
+  readonly readAhead: ReadAhead;
+  readonly recorder: TraceRecorder | undefined;
+  /** Whether clients use it. */
+  isOpen: boolean;
 }
 
 /**
@@ -54,15 +85,24 @@ interface HeldImage {
  */
 export class ImageExports implements NbdExports {
   readonly #options: ImageExportsOptions;
+  readonly #traces: ImageTraces;
+  readonly #chunks: TieredChunks;
+  readonly #openChunks: OpenChunks;
   /** By key. */
   readonly #held: Map<string, Promise<HeldImage>> = new Map();
   /** Keys of names that do not follow the store: those whose overlay is in a file. */
   readonly #pinned: Map<string, string> = new Map();
 
   constructor(options: ImageExportsOptions) {
-    const { images, overlay } = options;
+    const { images, overlay, prefetch } = options;
+    assert(!prefetch.isRecording || images?.length === 1, "a trace is recorded of one image");
     assert(overlay.kind !== "file" || images?.length === 1, "an overlay file is for one image");
     this.#options = options;
+    const { store, keyring, cache, observer, memoryBytes } = options;
+    this.#traces = new ImageTraces(store, keyring);
+    const told = observer === undefined ? {} : { observer };
+    this.#chunks = new TieredChunks({ store, ...told, ...(cache === undefined ? {} : { disk: cache }) });
+    this.#openChunks = new OpenChunks({ maxBytes: memoryBytes, ...told });
   }
 
   /**
@@ -107,8 +147,12 @@ export class ImageExports implements NbdExports {
   }
 
   async open(key: string): Promise<NbdExport> {
-    const { device } = await this.#hold(key);
+    const held = await this.#hold(key);
+    const { device } = held;
+    held.isOpen = true;
     const { name, manifestId } = ofKey(key);
+    // Its client does not wait for the trace, and may be the first to read.
+    if (this.#options.prefetch.isReplaying) void this.#replay(key, held);
     return {
       name,
       description: manifestId,
@@ -125,10 +169,13 @@ export class ImageExports implements NbdExports {
 
   /** Closes everything, overlays included; in a file they last. Call it when no client is left. */
   async close(): Promise<void> {
-    for (const [key, held] of [...this.#held]) {
+    for (const [key, holding] of [...this.#held]) {
+      const held = await holding;
+      await this.#endSession(key, held);
       this.#held.delete(key);
-      await (await held).device.close();
+      await held.device.close();
     }
+    await this.#chunks.settle();
   }
 
   async #names(): Promise<readonly string[]> {
@@ -159,14 +206,29 @@ export class ImageExports implements NbdExports {
   }
 
   async #make(key: string): Promise<HeldImage> {
-    const { store, guard, overlay } = this.#options;
+    const { guard, overlay, prefetch } = this.#options;
     const { manifestId } = ofKey(key);
     const content = await this.#openManifest(manifestId);
     const guardLoad = guard.forImage(manifestId);
-    const image = new ImageDevice(store, content, { openChunksMax: OPEN_CHUNKS_MAX, guardLoad });
-    if (overlay.kind === "none") return { image, device: new ImageBlockDevice(image) };
-    const pages = await this.#openOverlay(overlay, content);
-    return { image, device: new OverlayDevice(image, pages) };
+    const recorder = prefetch.isRecording ? new TraceRecorder() : undefined;
+    const openChunks = this.#openChunks;
+    const onVisit = (chunkIndex: number): void => {
+      recorder?.visited(chunkIndex);
+      readAhead.visited(chunkIndex);
+    };
+    const image = new ImageDevice(this.#chunks, content, { openChunks, guardLoad, onVisit });
+    const readAhead = new ReadAhead({
+      table: content,
+      load: (chunkIndex) => image.readAhead(chunkIndex),
+      // The other half is for what is being read.
+      reachChunks: Math.ceil(openChunks.chunkCountMax / 2),
+      primeChunks: prefetch.primeChunks,
+    });
+    const device =
+      overlay.kind === "none"
+        ? new ImageBlockDevice(image)
+        : new OverlayDevice(image, await this.#openOverlay(overlay, content));
+    return { content, device, readAhead, recorder, isOpen: false };
   }
 
   async #openOverlay(
@@ -184,10 +246,37 @@ export class ImageExports implements NbdExports {
   /** The last client has left. What it has written stays, unless nobody can come back to it. */
   async #leave(key: string): Promise<void> {
     const held = await definite(this.#held.get(key), "an export that is open is held");
-    held.image.forgetChunks();
+    await this.#endSession(key, held);
     if (this.#options.overlay.kind !== "none" && (await this.#isCurrent(key))) return;
     this.#held.delete(key);
     await held.device.close();
+  }
+
+  async #replay(key: string, held: HeldImage): Promise<void> {
+    const { name, manifestId } = ofKey(key);
+    try {
+      const trace = await this.#traces.find(manifestId, held.content);
+      if (trace !== undefined && held.isOpen) held.readAhead.replay(trace);
+    } catch (error) {
+      if (!isLambdaImgError(error)) throw error;
+      this.#options.onTrace?.({ kind: "unusable", name, error });
+    }
+  }
+
+  /** Reads no more ahead, and keeps what was recorded since the start of this server. */
+  async #endSession(key: string, held: HeldImage): Promise<void> {
+    held.isOpen = false;
+    held.readAhead.stop();
+    const trace = held.recorder?.take();
+    if (trace === undefined) return;
+    const { name, manifestId } = ofKey(key);
+    try {
+      await this.#traces.keep(manifestId, trace);
+      this.#options.onTrace?.({ kind: "kept", name, chunkCount: trace.length });
+    } catch (error) {
+      if (!isLambdaImgError(error)) throw error;
+      this.#options.onTrace?.({ kind: "not-kept", name, error });
+    }
   }
 
   async #isCurrent(key: string): Promise<boolean> {

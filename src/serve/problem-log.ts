@@ -2,6 +2,7 @@
 import { isLambdaImgError } from "../base/error.ts";
 import type { NbdProblem } from "../nbd/export.ts";
 import type { ChunkEvent } from "./chunk-guard.ts";
+import type { TraceEvent } from "./image-exports.ts";
 
 /** Different texts that are said; what a client can cause shall not fill a disk with log. */
 const TEXTS_MAX = 1000;
@@ -32,6 +33,12 @@ export class ProblemLog {
     if (kind === "recovered") this.#warn(`chunk ${chunkIndex} ${of} can be read again`);
     else if (kind === "failing-many") this.#warn("too many chunks fail to name them all");
     else this.#warn(`cannot read a chunk ${of}: ${error instanceof Error ? error.message : String(error)}`);
+  }
+
+  /** A trace is of no use: images are served without it. */
+  trace({ kind, name, error }: Exclude<TraceEvent, { readonly kind: "kept" }>): void {
+    const what = kind === "unusable" ? "nothing is read ahead by its trace" : "its trace was not kept";
+    this.#sayOnce(`${name}: ${what}: ${error.message}`);
   }
 
   #sayOnce(text: string): void {

@@ -3,13 +3,13 @@
 import { BlockList, isIP } from "node:net";
 
 import { LambdaImgError } from "../base/error.ts";
-import type { TcpAddress } from "../nbd/nbd-server.ts";
+import type { TcpAddress } from "../nbd/listen.ts";
 
 /**
- * Reads `HOST:PORT`, or `[ADDRESS]:PORT` for IPv6; port 0 lets the system choose.
+ * Reads what `option` says: `HOST:PORT`, or `[ADDRESS]:PORT` for IPv6; port 0 lets the system choose.
  * @throws USAGE_INVALID
  */
-export function parseTcpPlace(text: string): TcpAddress {
+export function parseTcpPlace(text: string, option: string): TcpAddress {
   const match = /^(?:\[([^\]]+)\]|([^:[\]]+)):([0-9]{1,5})$/.exec(text);
   const host = match?.[1] ?? match?.[2] ?? "";
   const port = Number(match?.[3]);
@@ -17,7 +17,7 @@ export function parseTcpPlace(text: string): TcpAddress {
   if (match === null || !isHost || port > 65_535) {
     throw new LambdaImgError(
       "USAGE_INVALID",
-      `--listen: expected HOST:PORT or [IPv6 address]:PORT, found ${JSON.stringify(text.slice(0, 300))}`,
+      `${option}: expected HOST:PORT or [IPv6 address]:PORT, found ${JSON.stringify(text.slice(0, 300))}`,
     );
   }
   return { host, port };

@@ -6,7 +6,7 @@ import { dirname, join } from "node:path";
 
 import { assert, LambdaImgError } from "../base/error.ts";
 import { digestHex } from "../base/digest.ts";
-import { MANIFEST_BYTES_MAX, RECORD_BYTES_MAX } from "../base/limit.ts";
+import { MANIFEST_BYTES_MAX, RECORD_BYTES_MAX, TRACE_BYTES_MAX } from "../base/limit.ts";
 import { CHUNK_BYTES, type ChunkName } from "../chunk/chunk.ts";
 import type { CustomerId } from "../manifest/customer-id.ts";
 import { decodeManifestTable } from "../manifest/manifest-codec.ts";
@@ -214,7 +214,8 @@ export class DirectoryStore implements Store {
       // One that is too large is none of ours.
       const sizeBytes = await fileBytes(path);
       if (sizeBytes === undefined) await this.#checkStoreIsThere();
-      if (sizeBytes === undefined || sizeBytes > RECORD_BYTES_MAX) return undefined;
+      const maxBytes = kind === "traces" ? TRACE_BYTES_MAX : RECORD_BYTES_MAX;
+      if (sizeBytes === undefined || sizeBytes > maxBytes) return undefined;
       return readFileChecked(path, () => undefined);
     });
   }

@@ -21,8 +21,8 @@ export interface ImageRef {
   readonly manifestId: ManifestId;
 }
 
-/** What a record is about: a layer's segment, or an image that was converted. */
-export type RecordKind = "segments" | "conversions";
+/** What a record is about: a layer's segment, an image that was converted, or what a start of an image reads. */
+export type RecordKind = "segments" | "conversions" | "traces";
 
 /** A record's place. */
 export interface RecordPlace {
@@ -33,9 +33,12 @@ export interface RecordPlace {
 
 /** The part that a device needs. */
 export interface ChunkReader {
+  /** True where getChunk compares the SHA-256 of every chunk with its name, so that nobody has to do it again. */
+  readonly isVerifying?: boolean;
+
   /**
-   * The sealed chunk, exactly CHUNK_BYTES long, in fresh memory. Its SHA-256 is NOT compared with the name:
-   * whoever opens it does that.
+   * The sealed chunk, exactly CHUNK_BYTES long, in fresh memory. Unless `isVerifying` is true, its SHA-256 is NOT
+   * compared with the name: whoever opens it does that.
    * @throws CHUNK_NOT_FOUND; CHUNK_CORRUPT where it has another size; STORE_FORBIDDEN, STORE_UNAVAILABLE
    */
   getChunk(name: ChunkName): Promise<Uint8Array>;

@@ -70,6 +70,8 @@ describe.skipIf(!isBuilt)("lambda-img mount (needs npm run build)", () => {
     [2, "USAGE_INVALID", ["mount", "app", "a place", "--read-only", "--overlay", "memory"]],
     [2, "USAGE_INVALID", ["mount", "app", "a place", "--on-error", "x"]],
     [2, "SIZE_INVALID", ["mount", "app", "a place", "--overlay-size", "x"]],
+    [2, "USAGE_INVALID", ["mount", "app", "a place", "--cache-size", "1G"]],
+    [2, "USAGE_INVALID", ["mount", "app", "a place", "--prime", "x"]],
   ])("ends with %i, %s: %j", async (status, code, args) => {
     const found = await cli(...args);
     expect([found.status, errorOf(found)["code"]]).toEqual([status, code]);
@@ -98,6 +100,23 @@ describe.skipIf(!isBuilt)("lambda-img mount (needs npm run build)", () => {
       expect(jsonOf(await cli("umount", place))).toEqual({ command: "umount", mountPoint: place });
       expect([isMounted(), readdirSync(place), state()]).toEqual([false, [], []]);
       expect(storeBytes()).toEqual(before);
+    });
+
+    test("keeps chunks in a cache and a trace in the store where it is told to", async () => {
+      const cache = path.join(home.path, "cache");
+      const filesOf = (directory: string): string[] =>
+        readdirSync(directory, { recursive: true, encoding: "utf8" }).filter((name) =>
+          /[0-9a-f]{64}$/.test(name),
+        );
+      const traces = path.join(home.storePath, "roots", "r0", "traces");
+      const tiers = ["--cache", cache, "--cache-size", "64M", "--memory", "16M", "--prime", "1"];
+      jsonOf(await cli("mount", "app", place, ...tiers, "--record"));
+      expect(readFileSync(path.join(place, "etc/motd"), "utf8")).toBe("hello\n");
+      jsonOf(await cli("umount", place));
+      expect([filesOf(cache).length > 0, filesOf(traces).length]).toEqual([true, 1]);
+      jsonOf(await cli("mount", "app", place, ...tiers, "--no-prefetch"));
+      expect(readFileSync(path.join(place, "etc/motd"), "utf8")).toBe("hello\n");
+      jsonOf(await cli("umount", place));
     });
 
     test("read-only, writes are refused by the kernel", async () => {

@@ -179,6 +179,7 @@ export function storeContract(label: string, make: () => Promise<StorePlace>): v
       const places: RecordPlace[] = [
         RECORD,
         { ...RECORD, kind: "conversions" },
+        { ...RECORD, kind: "traces" },
         { ...RECORD, customerId: OTHER_CUSTOMER },
         { ...RECORD, name: parseRecordName("6".repeat(64))! },
       ];

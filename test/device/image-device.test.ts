@@ -4,6 +4,7 @@ import { expect, test } from "vitest";
 import { LambdaImgError } from "../../src/base/error.ts";
 import { CHUNK_BYTES, type ChunkName } from "../../src/chunk/chunk.ts";
 import { ImageDevice } from "../../src/device/image-device.ts";
+import { OpenChunks } from "../../src/device/open-chunks.ts";
 import type { ManifestContent } from "../../src/manifest/manifest.ts";
 import type { ChunkReader } from "../../src/store/store.ts";
 import { makeChunkDisk, type ChunkDisk } from "../support/chunk-disk.ts";
@@ -86,7 +87,7 @@ test("reads of one chunk at the same time share one load, and later ones find it
   expect(device.chunksRead).toBe(1);
 });
 
-test("the 16 chunks used last stay open, and no more", async () => {
+test("a device that has them to itself keeps 16 chunks open, and no more", async () => {
   const all = Array.from({ length: 17 }, (_, index) => index);
   const { device, chunks } = makeDisk(17, all);
   for (const index of all.slice(0, 16)) await device.readChunk(index);
@@ -99,32 +100,84 @@ test("the 16 chunks used last stay open, and no more", async () => {
   expect(chunks.asked).toHaveLength(18);
 });
 
-test("as many chunks stay open as the options say, until they are to be forgotten", async () => {
-  const { chunks, content } = makeDisk(3, [0, 1, 2]);
-  const device = new ImageDevice(chunks, content, { openChunksMax: 2 });
-  for (const index of [0, 1, 2, 1, 2]) await device.readChunk(index);
+test("devices that share open chunks load what they share once, and what another key opens twice", async () => {
+  const { chunks, content, plain } = makeDisk(3, [0, 2]);
+  const openChunks = new OpenChunks({ maxBytes: 4 * CHUNK_BYTES });
+  const [first, second] = [0, 1].map(() => new ImageDevice(chunks, content, { openChunks }));
+  await first!.read(0, 3 * CHUNK_BYTES);
+  expect(Buffer.compare(await second!.read(0, 3 * CHUNK_BYTES), plain)).toBe(0);
+  expect([chunks.asked.length, first!.chunksRead, second!.chunksRead]).toEqual([2, 2, 0]);
+  const keys = Uint8Array.from(content.keys);
+  keys[0]! ^= 1;
+  const stranger = new ImageDevice(chunks, { ...content, keys }, { openChunks });
+  const found = await stranger.read(0, 4096);
+  expect(Buffer.compare(found, plain.subarray(0, 4096))).not.toBe(0);
   expect(chunks.asked).toHaveLength(3);
-  await device.readChunk(0);
-  expect(chunks.asked).toHaveLength(4);
-  device.forgetChunks();
-  await device.readChunk(0);
-  expect(chunks.asked).toHaveLength(5);
 });
 
 test("a range that was brought nearer is read without the store, and no more is asked for than stays open", async () => {
   const { chunks, content, plain } = makeDisk(5, [0, 1, 2, 4]);
-  const device = new ImageDevice(chunks, content, { openChunksMax: 2 });
+  const makeDevice = (): ImageDevice => {
+    const openChunks = new OpenChunks({ maxBytes: 2 * CHUNK_BYTES });
+    return new ImageDevice(chunks, content, { openChunks });
+  };
+  const device = makeDevice();
   await device.prefetch({ offsetBytes: CHUNK_BYTES + 7, sizeBytes: CHUNK_BYTES });
   expect(chunks.asked).toHaveLength(2);
   expect(
     Buffer.compare(await device.read(CHUNK_BYTES, 9), plain.subarray(CHUNK_BYTES, CHUNK_BYTES + 9)),
   ).toBe(0);
   expect(chunks.asked).toHaveLength(2);
-  device.forgetChunks();
-  await device.prefetch({ offsetBytes: 0, sizeBytes: 5 * CHUNK_BYTES });
+  await makeDevice().prefetch({ offsetBytes: 0, sizeBytes: 5 * CHUNK_BYTES });
   expect(chunks.asked).toHaveLength(4);
   chunks.chunks.clear();
-  await device.prefetch({ offsetBytes: 4 * CHUNK_BYTES, sizeBytes: CHUNK_BYTES });
+  await makeDevice().prefetch({ offsetBytes: 4 * CHUNK_BYTES, sizeBytes: CHUNK_BYTES });
+});
+
+test("a chunk is read ahead once, unless it is zero, open, or on its way; a read finds it", async () => {
+  const { chunks, content, plain } = makeDisk(4, [0, 1, 3]);
+  const purposes: string[] = [];
+  const device = new ImageDevice(chunks, content, {
+    guardLoad: (chunkIndex, load, purpose) => {
+      purposes.push(`${purpose} ${chunkIndex}`);
+      return load();
+    },
+  });
+  await Promise.all([device.readChunk(0), device.readAhead(0)]);
+  await device.readAhead(1);
+  await device.readAhead(1);
+  await device.readAhead(2);
+  expect(
+    Buffer.compare(await device.read(CHUNK_BYTES, 5), plain.subarray(CHUNK_BYTES, CHUNK_BYTES + 5)),
+  ).toBe(0);
+  expect(purposes).toEqual(["read 0", "ahead 1"]);
+  chunks.chunks.clear();
+  expect((await failure(device.readAhead(3))).code).toBe("CHUNK_NOT_FOUND");
+  expect((await failure(device.readAhead(4))).code).toBe("DISK_IMAGE_INVALID");
+});
+
+test("it is told which chunks are read, in order, but not of zero chunks and of what is read ahead", async () => {
+  const { chunks, content } = makeDisk(5, [0, 1, 3, 4]);
+  const visited: number[] = [];
+  const device = new ImageDevice(chunks, content, { onVisit: (chunkIndex) => visited.push(chunkIndex) });
+  await device.readAhead(4);
+  await device.read(3 * CHUNK_BYTES, 4096);
+  await device.read(3 * CHUNK_BYTES + 4096, 4096);
+  await device.read(2 * CHUNK_BYTES, 4096);
+  await device.read(0, 2 * CHUNK_BYTES);
+  await device.read(3 * CHUNK_BYTES, 0);
+  await device.readChunk(3);
+  expect(visited).toEqual([3, 0, 1, 3]);
+});
+
+test("a reader that verifies is believed, and another one is not", async () => {
+  const { chunks, content } = makeDisk(1, [0]);
+  for (const sealed of chunks.chunks.values()) sealed[0] = sealed[0]! ^ 1;
+  const verifying = { isVerifying: true, getChunk: chunks.getChunk.bind(chunks) };
+  expect((await new ImageDevice(verifying, content).read(0, 1)).length).toBe(1);
+  for (const reader of [{ ...verifying, isVerifying: false }, { getChunk: verifying.getChunk }]) {
+    expect((await failure(new ImageDevice(reader, content).read(0, 1))).code).toBe("CHUNK_CORRUPT");
+  }
 });
 
 test("a guard stands around every load, and may repeat it", async () => {

@@ -7,7 +7,9 @@ import { asCustomerKey } from "../../src/crypto/customer-key.ts";
 import { openRecord } from "../../src/crypto/record-seal.ts";
 import { parseRecordName } from "../../src/manifest/record-name.ts";
 import { clearBytesOf, decodeSegment, encodeSegment } from "../../src/segment/segment-record.ts";
+import { decodeTrace, encodeTrace } from "../../src/serve/trace-codec.ts";
 import vectors from "../../fixtures/vectors/record.json" with { type: "json" };
+import traceVectors from "../../fixtures/vectors/trace.json" with { type: "json" };
 import { hex, unhex } from "../support/noble.ts";
 import { makeChance, mutate } from "./_mutate.ts";
 
@@ -50,6 +52,26 @@ test(`changed secrets are read or refused by name, and what is read has one form
     expect(hex(encodeSegment(content).clear)).toBe(VECTOR.clear);
     // Attributes of one name become one, and a path may share less than it could: nothing else is lost.
     expect(encodeSegment(content).secrets.length).toBeLessThanOrEqual(secrets.length);
+  }
+  expect(readCount).toBeGreaterThan(0);
+});
+
+test(`changed traces are read or refused by name, and what is read has one form (seed ${seed})`, () => {
+  const below = makeChance(seed);
+  const { secrets, chunkIndexes } = traceVectors.traces[1]!;
+  const table = {
+    diskChunkCount: 1000,
+    indexes: Uint32Array.from({ length: 1000 }, (_, index) => index),
+    names: new Uint8Array(0),
+  };
+  expect(decodeTrace(unhex(secrets), table)).toEqual(chunkIndexes);
+  let readCount = 0;
+  for (let run = 0; run < runs; run++) {
+    const bytes = mutate(unhex(secrets), below);
+    const trace = resultOf(() => decodeTrace(bytes, table));
+    if (trace === undefined) continue;
+    readCount++;
+    expect(hex(encodeTrace(trace))).toBe(hex(bytes));
   }
   expect(readCount).toBeGreaterThan(0);
 });

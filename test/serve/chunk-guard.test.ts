@@ -171,3 +171,158 @@ test("of more than 10000 failing chunks the rest is not named", async () => {
   expect(events).toHaveLength(10_001);
   expect(events.at(-1)?.kind).toBe("failing-many");
 });
+
+test("loads that nobody waits for begin one after another, or in steps up to four", async () => {
+  const { guard, timers } = makeGuard();
+  const load = guard.forImage("a");
+  const ahead = Array.from({ length: 8 }, openEnd);
+  const results = ahead.map((each, index) => codeOf(load(index, each.load, "ahead")));
+  const begun = async (): Promise<number> => {
+    await settle();
+    return ahead.filter((each) => each.begun() === 1).length;
+  };
+  expect(await begun()).toBe(1);
+  ahead[0]!.end();
+  expect([await begun(), timers.delays]).toEqual([2, [5]]);
+  for (const count of [3, 4, 5, 5]) {
+    timers.fire(5);
+    expect(await begun()).toBe(count);
+  }
+  ahead[2]!.end();
+  expect(await begun()).toBe(6);
+  for (const at of [1, 3, 4]) ahead[at]!.end();
+  expect(await begun()).toBe(6);
+  ahead[5]!.end();
+  expect(await begun()).toBe(7);
+  ahead[6]!.end();
+  await settle();
+  ahead[7]!.end();
+  expect(new Set(await Promise.all(results))).toEqual(new Set(["no failure"]));
+});
+
+test("they begin only when no load that somebody waits for has begun or ended just now", async () => {
+  const { guard, timers } = makeGuard();
+  const load = guard.forImage("a");
+  const [read, other] = [openEnd(), openEnd()];
+  const ahead = [openEnd(), openEnd(), openEnd()];
+  const begun = async (): Promise<readonly number[]> => {
+    await settle();
+    return ahead.map((each) => each.begun());
+  };
+  const first = load(100, read.load, "read");
+  const results = ahead.map((each, index) => load(index, each.load, "ahead"));
+  expect(await begun()).toEqual([0, 0, 0]);
+  timers.fire(2);
+  expect(await begun()).toEqual([1, 0, 0]);
+  const second = load(101, other.load, "read");
+  ahead[0]!.end();
+  expect(await begun()).toEqual([1, 0, 0]);
+  timers.fire(5);
+  expect(await begun()).toEqual([1, 0, 0]);
+  timers.fire(2);
+  expect(await begun()).toEqual([1, 1, 0]);
+  read.end();
+  ahead[1]!.end();
+  expect(await begun()).toEqual([1, 1, 0]);
+  timers.fire(2);
+  expect(await begun()).toEqual([1, 1, 1]);
+  ahead[2]!.end();
+  other.end();
+  expect(await Promise.all([first, second, ...results])).toEqual([BYTES, BYTES, BYTES, BYTES, BYTES]);
+});
+
+test("they take no turn of a load that somebody waits for", async () => {
+  const { guard, timers } = makeGuard();
+  const load = guard.forImage("a");
+  const ahead = Array.from({ length: 4 }, openEnd);
+  for (const [index, each] of ahead.entries()) void load(index, each.load, "ahead");
+  for (let turn = 0; turn < 3; turn++) {
+    timers.fire(5);
+    await settle();
+  }
+  const reads = Array.from({ length: 17 }, openEnd);
+  for (const [index, each] of reads.entries()) void load(100 + index, each.load, "read");
+  await settle();
+  expect(ahead.map((each) => each.begun())).toEqual([1, 1, 1, 1]);
+  expect(reads.filter((each) => each.begun() === 1).length).toBe(16);
+});
+
+test("a read shares a load that nobody waited for, with a deadline of its own", async () => {
+  const { guard, timers } = makeGuard();
+  const load = guard.forImage("a");
+  const hanging = openEnd();
+  const ahead = load(3, hanging.load, "ahead");
+  const first = codeOf(load(3, hanging.load, "read"));
+  await settle();
+  timers.fire(TIMEOUT);
+  expect(await first).toBe("STORE_UNAVAILABLE");
+  expect(guard.isWaitingForStore).toBe(true);
+  const second = load(3, hanging.load, "read");
+  hanging.end();
+  expect([await second, await ahead, hanging.begun()]).toEqual([BYTES, BYTES, 1]);
+  expect(guard.isWaitingForStore).toBe(false);
+});
+
+test("where a load that nobody waited for fails, nobody is told, and a read that shared it tries anew", async () => {
+  const { guard, events } = makeGuard();
+  const load = guard.forImage("a");
+  let fail = (): void => undefined;
+  const failing = new Promise<Uint8Array>((_, reject) => {
+    fail = () => {
+      reject(gone());
+    };
+  });
+  const ahead = codeOf(load(1, () => failing, "ahead"));
+  const read = load(1, () => Promise.resolve(BYTES), "read");
+  fail();
+  expect([await ahead, await read]).toEqual(["CHUNK_NOT_FOUND", BYTES]);
+  expect([events, guard.counts]).toEqual([[], { loaded: 1, failed: 0, failing: 0 }]);
+});
+
+test("a stop can wait for what the store still has to give, but no longer than its time of grace", async () => {
+  const { guard, timers } = makeGuard();
+  await guard.drain();
+  const load = guard.forImage("a");
+  const [ahead, read, hanging] = [openEnd(), openEnd(), openEnd()];
+  const results = [load(0, ahead.load, "ahead"), load(1, read.load, "read")];
+  const failing = codeOf(load(2, hanging.load, "ahead"));
+  timers.fire(2);
+  await settle();
+  guard.stop({ graceMs: 50 });
+  let isDrained = 0;
+  const drained = [guard.drain(), guard.drain()].map((each) => each.then(() => isDrained++));
+  ahead.end();
+  read.end();
+  await Promise.all(results);
+  await settle();
+  expect([isDrained, guard.isWaitingForStore]).toEqual([0, true]);
+  timers.fire(50);
+  await Promise.all(drained);
+  await guard.drain();
+  expect(guard.isWaitingForStore).toBe(true);
+  hanging.end();
+  expect([await failing, guard.isWaitingForStore]).toEqual(["no failure", false]);
+});
+
+test("what nobody waits for shares a load that somebody waits for, and does not outlast a stop", async () => {
+  const { guard, timers } = makeGuard();
+  const load = guard.forImage("a");
+  const [shared, other] = [openEnd(), openEnd()];
+  const read = load(0, shared.load, "read");
+  const ahead = load(0, shared.load, "ahead");
+  timers.fire(2);
+  await settle();
+  const next = load(1, other.load, "ahead");
+  const waiting = codeOf(load(2, other.load, "ahead"));
+  timers.fire(2);
+  await settle();
+  expect([shared.begun(), other.begun()]).toEqual([1, 1]);
+  const endGrace = guard.stop({ graceMs: 50 });
+  expect(await waiting).toBe("CANCELLED");
+  expect(await codeOf(load(3, other.load, "ahead"))).toBe("CANCELLED");
+  shared.end();
+  other.end();
+  expect(await Promise.all([read, ahead, next])).toEqual([BYTES, BYTES, BYTES]);
+  endGrace();
+  expect(timers.delays).toEqual([]);
+});

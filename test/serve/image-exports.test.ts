@@ -2,17 +2,19 @@ import { mkdtempSync, rmSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";
 
-import { beforeEach, expect, onTestFinished, test } from "vitest";
+import { beforeEach, describe, expect, onTestFinished, test } from "vitest";
 
 import { isLambdaImgError, LambdaImgError } from "../../src/base/error.ts";
+import { DISK_TIER_BYTES_MIN, DiskTier } from "../../src/cache/disk-tier.ts";
 import { CHUNK_BYTES } from "../../src/chunk/chunk.ts";
+import type { Lookup } from "../../src/chunk/lookup-observer.ts";
 import { asCustomerKey } from "../../src/crypto/customer-key.ts";
 import { keyringOf } from "../../src/crypto/keyring.ts";
 import { sealManifest } from "../../src/crypto/manifest-seal.ts";
-import type { ImageRef } from "../../src/store/store.ts";
+import type { ImageRef, RecordPlace } from "../../src/store/store.ts";
 import { manifestIdOf, type ManifestId } from "../../src/manifest/manifest-id.ts";
 import { ChunkGuard } from "../../src/serve/chunk-guard.ts";
-import { ImageExports, type ImageExportsOptions } from "../../src/serve/image-exports.ts";
+import { ImageExports, type ImageExportsOptions, type TraceEvent } from "../../src/serve/image-exports.ts";
 import { makeChunkDisk } from "../support/chunk-disk.ts";
 import { TestTimers } from "../nbd/serving.ts";
 
@@ -29,13 +31,17 @@ class MemoryStore {
     }),
   );
   readonly refs = new Map<string, ManifestId>();
+  readonly records = new Map<string, Uint8Array>();
   isGone = false;
+  /** Chunks that were asked for. */
+  asked = 0;
 
   id(index: number): ManifestId {
     return [...this.manifests.keys()][index]!;
   }
 
   async getChunk(...args: Parameters<ImageExportsOptions["store"]["getChunk"]>): Promise<Uint8Array> {
+    this.asked++;
     return this.disks[0]!.store.getChunk(...args).catch(() => this.disks[1]!.store.getChunk(...args));
   }
 
@@ -50,6 +56,16 @@ class MemoryStore {
     const found = this.refs.get(imageName);
     if (found !== undefined) return Promise.resolve(found);
     return Promise.reject(new LambdaImgError("IMAGE_NOT_FOUND", "no such name"));
+  }
+
+  getRecord({ name }: RecordPlace): Promise<Uint8Array | undefined> {
+    return Promise.resolve(this.records.get(name));
+  }
+
+  putRecord({ name }: RecordPlace, bytes: Uint8Array): Promise<void> {
+    if (this.isGone) return Promise.reject(new LambdaImgError("STORE_UNAVAILABLE", "gone"));
+    this.records.set(name, Uint8Array.from(bytes));
+    return Promise.resolve();
   }
 
   listRefs(): Promise<readonly ImageRef[]> {
@@ -71,7 +87,10 @@ function makeExports(options: Partial<ImageExportsOptions> = {}): ImageExports {
     timers: new TestTimers(),
   });
   const overlay = { kind: "memory", maxBytes: 1 << 20 } as const;
-  return new ImageExports({ store, keyring: keyringOf(KEY), overlay, guard, ...options });
+  const memoryBytes = 16 * CHUNK_BYTES;
+  const prefetch = { isReplaying: true, isRecording: false, primeChunks: 0 };
+  const keyring = keyringOf(KEY);
+  return new ImageExports({ store, keyring, overlay, guard, memoryBytes, prefetch, ...options });
 }
 
 const never = (): void => {
@@ -204,4 +223,124 @@ test("with an overlay file the image is that of the start, and another server fi
   // The sample manifests say one disk digest, but their sizes differ.
   const other = makeExports({ images: ["two"], overlay });
   expect(await codeOf(other.prepare(never))).toBe("OVERLAY_INVALID");
+});
+
+describe("what is read ahead", () => {
+  const RECORDING = { isReplaying: true, isRecording: true, primeChunks: 0 };
+
+  /** Lets everything run that needs no timer. */
+  async function settle(): Promise<void> {
+    for (let turn = 0; turn < 10; turn++) await new Promise((resolve) => setImmediate(resolve));
+  }
+
+  /** Records the reads of chunks 1 and 0 of an image with two. */
+  async function record(): Promise<TraceEvent[]> {
+    const events: TraceEvent[] = [];
+    const onTrace = (event: TraceEvent): number => events.push(event);
+    const exports = makeExports({ images: ["one"], prefetch: RECORDING, onTrace });
+    const first = await openNamed(exports, "one");
+    await first.device.read(CHUNK_BYTES, PAGE);
+    await first.close();
+    const second = await openNamed(exports, "one");
+    await second.device.read(0, PAGE);
+    await second.close();
+    await exports.close();
+    return events;
+  }
+
+  test("is recorded from the first client on, and kept when the last has left", async () => {
+    expect(await record()).toEqual([
+      { kind: "kept", name: "one", chunkCount: 1 },
+      { kind: "kept", name: "one", chunkCount: 2 },
+    ]);
+    expect(store.records.size).toBe(1);
+  });
+
+  test("is open before it is asked for, unless that is not wished", async () => {
+    await record();
+    for (const [isReplaying, asked] of [
+      [true, 2],
+      [false, 0],
+    ] as const) {
+      store.asked = 0;
+      const prefetch = { isReplaying, isRecording: false, primeChunks: 0 };
+      const exports = makeExports({ prefetch });
+      const { device } = await openNamed(exports, "one");
+      await settle();
+      expect(store.asked).toBe(asked);
+      const found = await device.read(0, 2 * CHUNK_BYTES);
+      expect(Buffer.compare(found, store.disks[0]!.plain)).toBe(0);
+      expect(store.asked).toBe(2);
+      await exports.close();
+    }
+  });
+
+  test("is nothing where the trace is damaged, which is told; reads are what they are", async () => {
+    await record();
+    for (const bytes of store.records.values()) bytes[3]! ^= 1;
+    const events: TraceEvent[] = [];
+    const exports = makeExports({ onTrace: (event) => events.push(event) });
+    const { device } = await openNamed(exports, "one");
+    await settle();
+    expect([store.asked, events.map(({ kind }) => kind)]).toEqual([2, ["unusable"]]);
+    expect((await device.read(0, PAGE)).length).toBe(PAGE);
+  });
+
+  test("is not kept where the store cannot take it, which is told", async () => {
+    const events: TraceEvent[] = [];
+    const onTrace = (event: TraceEvent): number => events.push(event);
+    const exports = makeExports({ images: ["one"], prefetch: RECORDING, onTrace });
+    const opened = await openNamed(exports, "one");
+    await opened.device.read(0, PAGE);
+    store.isGone = true;
+    await opened.close();
+    expect(events.map(({ kind }) => kind)).toEqual(["not-kept"]);
+  });
+
+  test("with prime is what follows", async () => {
+    const timers = new TestTimers();
+    const guard = new ChunkGuard({ timeoutMs: 1000, onError: "eio", onEvent: () => undefined, timers });
+    const prefetch = { isReplaying: false, isRecording: false, primeChunks: 1 };
+    const exports = makeExports({ prefetch, guard });
+    const { device } = await openNamed(exports, "one");
+    await device.read(0, PAGE);
+    await settle();
+    expect(store.asked).toBe(1);
+    timers.fire(2);
+    await settle();
+    expect(store.asked).toBe(2);
+    await device.read(CHUNK_BYTES, PAGE);
+    expect(store.asked).toBe(2);
+  });
+
+  test("is of one image, where it is recorded", () => {
+    expect(() => makeExports({ prefetch: RECORDING })).toThrow("of one image");
+  });
+});
+
+test("images that share a chunk share its memory, and a cache serves without the store's chunks", async () => {
+  const temporary = mkdtempSync(path.join(os.tmpdir(), "lambda-img-exports-"));
+  onTestFinished(() => {
+    rmSync(temporary, { recursive: true });
+  });
+  const cache = await DiskTier.open({ path: temporary, maxBytes: DISK_TIER_BYTES_MIN });
+  store.refs.set("same", store.id(0));
+  const exports = makeExports({ cache });
+  for (const name of ["one", "same"]) {
+    const { device } = await openNamed(exports, name);
+    expect(Buffer.compare(await device.read(0, 2 * CHUNK_BYTES), store.disks[0]!.plain)).toBe(0);
+  }
+  expect(store.asked).toBe(2);
+  await exports.close();
+  const lookups: string[] = [];
+  const observer = {
+    looked: ({ tier, outcome }: Lookup) => lookups.push(`${tier} ${outcome}`),
+    filled: () => undefined,
+  };
+  const others = makeExports({ cache, observer });
+  await (await openNamed(others, "one")).device.read(0, PAGE);
+  expect(store.asked).toBe(2);
+  expect(lookups).toEqual(["memory miss", "disk hit"]);
+  await others.close();
+  await cache.close();
 });

@@ -10,7 +10,7 @@ test.each([
   ["[::1]:1", "::1", 1],
   ["[fe80::1:2]:80", "fe80::1:2", 80],
 ])("%s is read, and shown as it was", (text, host, port) => {
-  expect(parseTcpPlace(text)).toEqual({ host, port });
+  expect(parseTcpPlace(text, "--listen")).toEqual({ host, port });
   expect(showTcpPlace({ host, port })).toBe(text);
 });
 
@@ -28,7 +28,7 @@ test.each([
   "a b:1",
   "a/b:1",
 ])("%j is refused", (text) => {
-  expect(() => parseTcpPlace(text)).toThrow(
+  expect(() => parseTcpPlace(text, "--listen")).toThrow(
     expect.toSatisfy((error) => isLambdaImgError(error, "USAGE_INVALID")),
   );
 });

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 
 import { digestHex } from "../../src/base/digest.ts";
-import { RECORD_BYTES_MAX } from "../../src/base/limit.ts";
+import { RECORD_BYTES_MAX, TRACE_BYTES_MAX } from "../../src/base/limit.ts";
 import { CHUNK_BYTES, chunkNameOf } from "../../src/chunk/chunk.ts";
 import { asCustomerKey, customerIdOf } from "../../src/crypto/customer-key.ts";
 import { sealManifest } from "../../src/crypto/manifest-seal.ts";
@@ -270,6 +270,11 @@ describe("damage", () => {
     await rm(file);
     await mkdir(file);
     expect(await store.getRecord(RECORD)).toBeUndefined();
+    const trace = { ...RECORD, kind: "traces" } as const;
+    await store.putRecord(trace, new Uint8Array(TRACE_BYTES_MAX));
+    expect((await store.getRecord(trace))?.length).toBe(TRACE_BYTES_MAX);
+    await store.putRecord(trace, new Uint8Array(TRACE_BYTES_MAX + 1));
+    expect(await store.getRecord(trace)).toBeUndefined();
   });
 
   test("chunks that are cut short, or no files, are missing", async () => {
