@@ -1,7 +1,7 @@
 /** The input of a decompressor: an iterator that is closed once, whose first bytes can be looked at. */
 import { concatBytes } from "../base/bytes.ts";
 
-/** Reads an AsyncIterable by hand. */
+/** Reads an AsyncIterable by hand; its pieces may be lent, each until the next is asked for. */
 export class Feed {
   readonly #iterator: AsyncIterator<Uint8Array>;
   readonly #ahead: Uint8Array[] = [];
@@ -11,7 +11,7 @@ export class Feed {
     this.#iterator = bytes[Symbol.asyncIterator]();
   }
 
-  /** The next piece that is not empty, or `undefined` at the end. Errors of the input pass unchanged. */
+  /** The next piece that is not empty, lent as it was, or `undefined` at the end. Errors of the input pass unchanged. */
   async next(): Promise<Uint8Array | undefined> {
     const ahead = this.#ahead.shift();
     if (ahead !== undefined) return ahead;
@@ -24,11 +24,15 @@ export class Feed {
 
   /** The first `sizeBytes` bytes, or all there are, without taking them. */
   async peek(sizeBytes: number): Promise<Uint8Array> {
-    let head: Uint8Array = new Uint8Array(0);
+    let head = (await this.next()) ?? new Uint8Array(0);
     while (head.length < sizeBytes) {
+      const before = head.slice(); // Asking for the next piece may overwrite this one.
       const piece = await this.next();
-      if (piece === undefined) break;
-      head = head.length === 0 ? piece : concatBytes(head, piece);
+      if (piece === undefined) {
+        head = before;
+        break;
+      }
+      head = concatBytes(before, piece);
     }
     if (head.length > 0) this.#ahead.unshift(head);
     return head.subarray(0, sizeBytes);

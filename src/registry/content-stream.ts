@@ -2,7 +2,6 @@
  * Content of known size as one stream, over as many connections as it takes: what breaks off goes on where it was
  * (RFC 9110 14, ranges). Nothing is kept but the piece that is on its way.
  */
-import { concatBytes } from "../base/bytes.ts";
 import { LambdaImgError } from "../base/error.ts";
 import { KIB } from "../base/units.ts";
 import { PROGRESS_BYTES_MIN } from "./_limit.ts";
@@ -10,7 +9,7 @@ import { RetryBudget, type RetrySettings } from "./retry.ts";
 import type { HttpResponse } from "./transport.ts";
 
 /** Of one piece, but for the last before a stream ends or breaks. */
-const PIECE_BYTES_MIN = 512 * KIB;
+const PIECE_BYTES = 512 * KIB;
 
 /** What is streamed. */
 export interface ContentSource {
@@ -22,7 +21,7 @@ export interface ContentSource {
 }
 
 /**
- * Yields the bytes in order; those that come are the caller's. Their digest is for the caller to verify.
+ * Yields the bytes in order, lent: a piece is good until the next one is asked for. Their digest is for the caller to verify.
  * @throws SIZE_MISMATCH where the server has another size; what `open` throws, once the budget is used up
  */
 export async function* streamContent(
@@ -101,24 +100,30 @@ async function* skip(
   }
 }
 
-/** Larger pieces: sockets give 64 KiB at most, and whatever comes after costs its time by the piece. */
+/**
+ * Larger pieces: sockets give 64 KiB at most, and whatever comes after costs its time by the piece. All of them lie in
+ * the same memory, which the garbage collector then need not look after.
+ */
 async function* gather(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void, undefined> {
-  let pieces: Uint8Array[] = [];
-  let gatheredBytes = 0;
+  const room = new Uint8Array(PIECE_BYTES);
+  let filledBytes = 0;
   let failure: { readonly error: unknown } | undefined;
   try {
     for await (const piece of body) {
-      pieces.push(piece);
-      gatheredBytes += piece.length;
-      if (gatheredBytes < PIECE_BYTES_MIN) continue;
-      yield concatBytes(...pieces);
-      pieces = [];
-      gatheredBytes = 0;
+      for (let rest = piece; rest.length > 0;) {
+        const part = rest.subarray(0, PIECE_BYTES - filledBytes);
+        room.set(part, filledBytes);
+        filledBytes += part.length;
+        rest = rest.subarray(part.length);
+        if (filledBytes < PIECE_BYTES) continue;
+        filledBytes = 0;
+        yield room;
+      }
     }
   } catch (error) {
     failure = { error }; // What came before it need not be asked for again.
   }
-  if (gatheredBytes > 0) yield concatBytes(...pieces);
+  if (filledBytes > 0) yield room.subarray(0, filledBytes);
   if (failure !== undefined) throw failure.error;
 }
 

@@ -118,7 +118,7 @@ export class RegistryClient {
     return retry(pull, this.#retry, signal);
   }
 
-  /** A layer's bytes as they arrive; size and digest are for the caller to verify. */
+  /** A layer's bytes as they arrive, lent until the next are asked for; size and digest are for the caller to verify. */
   streamLayer(
     wanted: WantedContent & { readonly sizeBytes: number },
   ): AsyncGenerator<Uint8Array, void, undefined> {

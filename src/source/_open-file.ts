@@ -77,14 +77,19 @@ export class OpenFile {
 
   /** Reads up to `sizeBytes` bytes, fewer only at the end of the file; they are the caller's. */
   async read(offsetBytes: number, sizeBytes: number): Promise<Uint8Array> {
-    const bytes = Buffer.allocUnsafeSlow(sizeBytes);
+    const bytes = new Uint8Array(Buffer.allocUnsafeSlow(sizeBytes).buffer);
+    return bytes.subarray(0, await this.#readInto(bytes, offsetBytes));
+  }
+
+  /** Fills the bytes, and returns how many there were: fewer only at the end of the file. */
+  async #readInto(bytes: Uint8Array, offsetBytes: number): Promise<number> {
     let filledBytes = 0;
     try {
-      while (filledBytes < sizeBytes) {
+      while (filledBytes < bytes.length) {
         const step = await this.#file.read(
           bytes,
           filledBytes,
-          sizeBytes - filledBytes,
+          bytes.length - filledBytes,
           offsetBytes + filledBytes,
         );
         if (step.bytesRead === 0) break;
@@ -94,20 +99,22 @@ export class OpenFile {
       throw fileError(cause, this.#label, this.#path);
     }
     this.#count.bytes += filledBytes;
-    return new Uint8Array(bytes.buffer, bytes.byteOffset, filledBytes);
+    return filledBytes;
   }
 
-  /** The bytes of a range, or up to the end of the file where that comes first. */
+  /** The bytes of a range, or up to the end of the file where that comes first; lent until the next are asked for. */
   async *stream(range: FileRange): AsyncGenerator<Uint8Array, void, undefined> {
     const endBytes = range.offsetBytes + range.sizeBytes;
+    let room = new Uint8Array(0);
     for (let at = range.offsetBytes; at < endBytes;) {
       throwIfCancelled(range.signal);
       // The size known from opening keeps the last read, and small files, from taking a whole buffer.
       const wanted = Math.min(READ_BYTES, endBytes - at, Math.max(this.sizeBytes - at, 1));
-      const piece = await this.read(at, wanted);
-      if (piece.length === 0) return;
-      at += piece.length;
-      yield piece;
+      if (room.length < wanted) room = new Uint8Array(wanted);
+      const filledBytes = await this.#readInto(room.subarray(0, wanted), at);
+      if (filledBytes === 0) return;
+      at += filledBytes;
+      yield room.subarray(0, filledBytes);
     }
   }
 

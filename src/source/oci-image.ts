@@ -20,6 +20,7 @@ export interface LayerDescriptor {
 export interface LayerStream {
   /** The lowest index among the descriptors with this content; equal layers are given once. */
   readonly descriptor: LayerDescriptor;
+  /** Lent: a piece is good until the next one is asked for. */
   readonly bytes: AsyncIterable<Uint8Array>;
 }
 
