@@ -67,7 +67,7 @@ export class ChunkWriter {
 }
 
 /** Makes the last directory on the way if that is what is missing; what is above it, only creation makes. */
-function retryWithDirectory(directory: string, work: () => void): void {
+export function retryWithDirectory(directory: string, work: () => void): void {
   try {
     work();
   } catch (error) {
