@@ -1,8 +1,9 @@
 /** gzip and inflate beside node:zlib, which is another implementation: what it reads we read, what it refuses we refuse. */
 import { execFileSync } from "node:child_process";
-import { constants, deflateRawSync, gzipSync } from "node:zlib";
+import { constants, createDeflateRaw, deflateRawSync, gzipSync } from "node:zlib";
 import { fileURLToPath } from "node:url";
 
+import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 
 import { concatBytes, equalBytes } from "../../src/base/bytes.ts";
@@ -33,6 +34,43 @@ describe.each([0, 1, 2, OUTPUT - 1, OUTPUT, OUTPUT + 1, OUTPUT + 258, 3 * OUTPUT
     });
   },
 );
+
+test("streams that change level, strategy and flush in between are read", async () => {
+  const law = fc.asyncProperty(
+    fc.array(
+      fc.record({
+        sizeBytes: fc.nat(90_000),
+        values: fc.constantFrom(1, 3, 60, 256),
+        level: fc.constantFrom(0, 1, 6, 9),
+        strategy: fc.constantFrom(0, constants.Z_HUFFMAN_ONLY, constants.Z_RLE, constants.Z_FIXED),
+        flush: fc.constantFrom(constants.Z_SYNC_FLUSH, constants.Z_FULL_FLUSH, constants.Z_PARTIAL_FLUSH),
+      }),
+      { minLength: 2, maxLength: 12 },
+    ),
+    fc.constantFrom(1 << 20, 70_001, 613),
+    async (parts, sizeBytes) => {
+      const plain: Uint8Array[] = [];
+      const deflater = createDeflateRaw();
+      const deflated = collect(deflater);
+      for (const [index, part] of parts.entries()) {
+        await new Promise<void>((resolve) => {
+          deflater.params(part.level, part.strategy, () => {
+            resolve();
+          });
+        });
+        plain.push(repeating(part.sizeBytes, part.values, index));
+        deflater.write(plain.at(-1));
+        await new Promise<void>((resolve) => {
+          deflater.flush(part.flush, resolve);
+        });
+      }
+      deflater.end();
+      const found = await inflateOurs(await deflated, sizeBytes);
+      expect(typeof found === "string" ? found : equalBytes(found, concatBytes(...plain))).toBe(true);
+    },
+  );
+  await fc.assert(law, { numRuns: 40 });
+});
 
 test("the cut of the input does not matter", async () => {
   const plain = repeating(300_000, 60, 5);
