@@ -104,13 +104,22 @@ function installJudges() {
 
 function unpackProgram(name) {
   const folder = mkdtempSync(path.join(os.tmpdir(), "lambda-img-judge-"));
-  // Apt's own user cannot write there.
-  aptGet(["download", "-o", "APT::Sandbox::User=root", UNPACKED_PROGRAMS[name]], { cwd: folder });
-  const file = readdirSync(folder).find((entry) => entry.endsWith(".deb"));
-  if (file !== undefined && run("dpkg", ["-x", file, "tree"], { cwd: folder }).status === 0) {
-    run("install", ["-m", "755", path.join(folder, "tree/usr/bin", name), "/usr/local/bin/"]);
+  withPackage(UNPACKED_PROGRAMS[name], folder, (tree) => {
+    run("install", ["-m", "755", path.join(tree, "usr/bin", name), "/usr/local/bin/"]);
+  });
+}
+
+/** Gives `use` the files of a package that is not installed, in a folder that is removed afterwards. */
+function withPackage(name, folder, use) {
+  try {
+    // Apt's own user cannot write there.
+    aptGet(["download", "-o", "APT::Sandbox::User=root", name], { cwd: folder });
+    const file = readdirSync(folder).find((entry) => entry.endsWith(".deb"));
+    const tree = path.join(folder, "tree");
+    if (file !== undefined && run("dpkg", ["-x", path.join(folder, file), tree]).status === 0) use(tree);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
   }
-  rmSync(folder, { recursive: true, force: true });
 }
 
 function isKernelMissing() {
@@ -124,16 +133,8 @@ function unpackKernel() {
   console.log(`unpacking a kernel: ${name}`);
   const folder = `${kernelDirectory}.part`;
   rmSync(folder, { recursive: true, force: true });
-  mkdirSync(path.join(folder, "tree"), { recursive: true });
-  // Apt's own user cannot write there.
-  aptGet(["download", "-o", "APT::Sandbox::User=root", name], { cwd: folder });
-  const file = readdirSync(folder).find((entry) => entry.endsWith(".deb"));
-  if (
-    file !== undefined &&
-    run("dpkg", ["-x", path.join(folder, file), path.join(folder, "tree")]).status === 0
-  )
-    renameSync(path.join(folder, "tree"), kernelDirectory);
-  rmSync(folder, { recursive: true, force: true });
+  mkdirSync(folder, { recursive: true });
+  withPackage(name, folder, (tree) => renameSync(tree, kernelDirectory));
 }
 
 function aptGet([command, ...args], more = {}) {

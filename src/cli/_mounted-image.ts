@@ -8,6 +8,7 @@ import { mkdir, open, readdir, readFile, rm, rmdir, writeFile } from "node:fs/pr
 import { join } from "node:path";
 
 import { errnoOf, ERROR_KINDS, LambdaImgError, type ErrorCode } from "../base/error.ts";
+import type { ManifestId } from "../manifest/manifest-id.ts";
 import {
   comesTrue,
   hostEnvironment,
@@ -34,7 +35,9 @@ export interface MountPlace {
 
 /** What to mount. */
 export interface MountRequest {
+  /** As the user calls it. */
   readonly image: string;
+  readonly manifestId: ManifestId;
   /** Arguments of `serve` besides image and socket. */
   readonly serveArguments: readonly string[];
   readonly isReadOnly: boolean;
@@ -69,7 +72,7 @@ export async function mountImage(
   signal: AbortSignal,
 ): Promise<void> {
   signal.throwIfAborted();
-  await makeDirectory(place);
+  await makeDirectory(place, request);
   try {
     await startServer(place, request);
     signal.throwIfAborted();
@@ -116,7 +119,7 @@ export async function unmountImage(place: MountPlace): Promise<void> {
     if (await comesTrue(async () => (await users()).length === 0, STOP_MS_MAX)) break;
   }
   await rm(socketPath(place), { force: true });
-  for (const name of ["log", "nbdfuse.pid", "mount-point"])
+  for (const name of ["log", "nbdfuse.pid", "mount-point", "image"])
     await rm(join(place.directory, name), { force: true });
   // rmdir takes empty directories only: should a mount be there after all, nothing in it is removed.
   for (const directory of [fuseDirectory(place), place.directory]) await rmdir(directory).catch(ignoreAbsent);
@@ -133,11 +136,16 @@ function isOfMount(place: MountPlace, words: readonly string[]): boolean {
   return isServer || (words[0] === "nbdfuse" && words.includes(diskFile(place)));
 }
 
-async function makeDirectory(place: MountPlace): Promise<void> {
+async function makeDirectory(
+  place: MountPlace,
+  { image, manifestId }: Pick<MountRequest, "image" | "manifestId">,
+): Promise<void> {
   try {
     await mkdir(place.directory, { mode: 0o700 });
     await mkdir(fuseDirectory(place), { mode: 0o700 });
+    // For people who look around here; the log speaks of the manifest alone.
     await writeFile(join(place.directory, "mount-point"), `${place.mountPoint}\n`);
+    await writeFile(join(place.directory, "image"), `${image}\n${manifestId}\n`);
   } catch (error) {
     if (errnoOf(error) === "EEXIST") {
       throw new LambdaImgError(
@@ -152,7 +160,14 @@ async function makeDirectory(place: MountPlace): Promise<void> {
 /** Starts the server in a session of its own, so that it outlives us and our terminal. */
 async function startServer(place: MountPlace, request: MountRequest): Promise<void> {
   const program = process.argv[1] ?? "";
-  const args = ["serve", request.image, ...request.serveArguments, "--socket", socketPath(place), "--json"];
+  const args = [
+    "serve",
+    request.manifestId,
+    ...request.serveArguments,
+    "--socket",
+    socketPath(place),
+    "--json",
+  ];
   const log = await open(logPath(place), "a", 0o600);
   try {
     const child = spawn(process.execPath, [program, ...args], {

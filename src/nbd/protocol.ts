@@ -101,6 +101,6 @@ export const NBD_ERROR = {
 } as const;
 export type NbdErrorValue = (typeof NBD_ERROR)[keyof typeof NBD_ERROR];
 
-/** "Metadata contexts": the one that the document defines, and its flags. */
+/** "`base:allocation` metadata context": the only one that the document defines, and its flags. */
 export const BASE_ALLOCATION = "base:allocation";
 export const NBD_STATE = { HOLE: 1, ZERO: 2 } as const;

@@ -2,8 +2,7 @@
  * A page of HTML that stands alone: facts, tables and maps of chunks. Its content security policy lets it load nothing
  * and run only the one script that is in it; what comes from images gets into it as text alone.
  */
-import { toByteString } from "../base/bytes.ts";
-import { sha256 } from "../base/digest.ts";
+import { sha256Source } from "../base/digest.ts";
 import { escapeJson, escapeText } from "./_escape.ts";
 import { PAGE_SCRIPT } from "./_page-script.ts";
 import { PAGE_STYLE } from "./_page-style.ts";
@@ -90,14 +89,9 @@ function renderTable({ caption, head, rows }: PageTable): string {
 function contentSecurityPolicy(): string {
   return [
     "default-src 'none'",
-    `script-src '${integrityOf(PAGE_SCRIPT)}'`,
-    `style-src '${integrityOf(PAGE_STYLE)}'`,
+    `script-src '${sha256Source(PAGE_SCRIPT)}'`,
+    `style-src '${sha256Source(PAGE_STYLE)}'`,
     "base-uri 'none'",
     "form-action 'none'",
   ].join("; ");
-}
-
-/** How a policy names an inline script: its digest in base64 (CSP Level 3, "hash-source"). */
-function integrityOf(text: string): string {
-  return `sha256-${btoa(toByteString(sha256(new TextEncoder().encode(text))))}`;
 }

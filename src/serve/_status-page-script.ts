@@ -65,6 +65,8 @@ export const STATUS_PAGE_SCRIPT: string = String.raw`
   const queuesOf = (report) => [
     { key: "all", name: "NBD requests under way", value: report.requestsRunning },
     { key: "memory", name: "NBD connections", value: report.connections.open },
+    { key: "disk", name: "chunk loads under way", value: report.loads.running },
+    { key: "store", name: "chunk loads that wait for their turn", value: report.loads.waiting },
   ];
 
   // ---- charts
@@ -164,7 +166,7 @@ export const STATUS_PAGE_SCRIPT: string = String.raw`
     const bytesTop = niceTop(most(samples.flatMap(({ bytes }) => Object.values(bytes))), 1024);
     drawTime("bytes", { keys: [...TIERS, "all"], valueOf: ({ bytes }, key) => bytes[key], top: bytesTop, show: showBytes });
     const queueTop = Math.max(4, niceTop(most(samples.flatMap(({ queues }) => Object.values(queues))), 1000));
-    drawTime("queues", { keys: ["all", "memory"], valueOf: ({ queues }, key) => queues[key], top: queueTop, show: digits });
+    drawTime("queues", { keys: [...TIERS, "all"], valueOf: ({ queues }, key) => queues[key], top: queueTop, show: digits });
     drawDistribution();
   };
 

@@ -43,7 +43,7 @@ export interface ChunkGuardOptions {
   readonly timers: NbdTimers;
 }
 
-/** Numbers since the start. */
+/** Numbers of loads: since the start, and now. */
 export interface ChunkCounts {
   /** Loads that worked. */
   readonly loaded: number;
@@ -51,6 +51,10 @@ export interface ChunkCounts {
   readonly failed: number;
   /** Chunks whose last try failed. */
   readonly failing: number;
+  /** Loads that were begun and have not ended, also those that nobody waits for, or not any more. */
+  readonly running: number;
+  /** Tries that wait for their turn. What is read ahead is not among them: it waits to be out of the way. */
+  readonly waiting: number;
 }
 
 interface Place {
@@ -88,7 +92,13 @@ export class ChunkGuard {
   }
 
   get counts(): ChunkCounts {
-    return { loaded: this.#loaded, failed: this.#failed, failing: this.#failing.size };
+    return {
+      loaded: this.#loaded,
+      failed: this.#failed,
+      failing: this.#failing.size,
+      running: this.#running.size + this.#ahead.size,
+      waiting: this.#queue.size,
+    };
   }
 
   /** True while a load has been begun that the store has not answered. */

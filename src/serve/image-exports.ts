@@ -17,7 +17,7 @@ import { MemoryOverlayStore } from "../device/overlay-store-memory.ts";
 import { diskBytes, type ManifestContent } from "../manifest/manifest.ts";
 import { parseManifestId, type ManifestId } from "../manifest/manifest-id.ts";
 import type { ListedExport, NbdExport, NbdExports } from "../nbd/export.ts";
-import type { Store } from "../store/store.ts";
+import type { ImageRef, Store } from "../store/store.ts";
 import type { ChunkGuard } from "./chunk-guard.ts";
 import { ImageTraces, TraceRecorder } from "./image-trace.ts";
 import { ReadAhead } from "./read-ahead.ts";
@@ -92,6 +92,8 @@ export class ImageExports implements NbdExports {
   readonly #held: Map<string, Promise<HeldImage>> = new Map();
   /** Keys of names that do not follow the store: those whose overlay is in a file. */
   readonly #pinned: Map<string, string> = new Map();
+  /** Manifests that `prepare` has read, of images that were asked for, each until its image is first opened. */
+  readonly #prepared: Map<ManifestId, ManifestContent> = new Map();
 
   constructor(options: ImageExportsOptions) {
     const { images, overlay, prefetch } = options;
@@ -112,19 +114,18 @@ export class ImageExports implements NbdExports {
    *   OVERLAY_UNAVAILABLE, OVERLAY_FULL
    */
   async prepare(onUnusable: (name: string, error: unknown) => void): Promise<readonly ServedImage[]> {
-    const { images, overlay } = this.#options;
+    const { images } = this.#options;
     const served: ServedImage[] = [];
-    for (const name of images ?? (await this.#names())) {
+    if (images !== undefined) {
+      for (const name of images) served.push(await this.#prepareImage(name));
+      return served;
+    }
+    for (const { imageName: name, manifestId } of await this.#refs()) {
       try {
-        const manifestId = await this.#manifestIdOf(name);
-        const key = keyOf({ name, manifestId });
-        if (overlay.kind === "file") {
-          this.#pinned.set(name, key);
-          await this.#hold(key);
-        }
+        // Of how many names there is no bound: nothing is kept of them.
         served.push({ name, manifestId, sizeBytes: diskBytes(await this.#openManifest(manifestId)) });
       } catch (error) {
-        if (images !== undefined || !isLambdaImgError(error)) throw error;
+        if (!isLambdaImgError(error)) throw error;
         onUnusable(name, error);
       }
     }
@@ -163,7 +164,7 @@ export class ImageExports implements NbdExports {
   }
 
   async list(): Promise<readonly ListedExport[]> {
-    const names = this.#options.images ?? (await this.#names());
+    const names = this.#options.images ?? (await this.#refs()).map(({ imageName }) => imageName);
     return names.map((name) => ({ name }));
   }
 
@@ -178,9 +179,22 @@ export class ImageExports implements NbdExports {
     await this.#chunks.settle();
   }
 
-  async #names(): Promise<readonly string[]> {
+  async #prepareImage(name: string): Promise<ServedImage> {
+    const manifestId = await this.#manifestIdOf(name);
+    if (this.#options.overlay.kind === "file") {
+      const key = keyOf({ name, manifestId });
+      this.#pinned.set(name, key);
+      const { device } = await this.#hold(key);
+      return { name, manifestId, sizeBytes: device.sizeBytes };
+    }
+    const content = await this.#openManifest(manifestId);
+    this.#prepared.set(manifestId, content);
+    return { name, manifestId, sizeBytes: diskBytes(content) };
+  }
+
+  #refs(): Promise<readonly ImageRef[]> {
     const { store, keyring } = this.#options;
-    return (await store.listRefs(keyring.customerId)).map(({ imageName }) => imageName);
+    return store.listRefs(keyring.customerId);
   }
 
   async #manifestIdOf(name: string): Promise<ManifestId> {
@@ -208,7 +222,9 @@ export class ImageExports implements NbdExports {
   async #make(key: string): Promise<HeldImage> {
     const { guard, overlay, prefetch } = this.#options;
     const { manifestId } = ofKey(key);
-    const content = await this.#openManifest(manifestId);
+    // A manifest never changes: the one that was read at the start is as good as one that is read now.
+    const content = this.#prepared.get(manifestId) ?? (await this.#openManifest(manifestId));
+    this.#prepared.delete(manifestId);
     const guardLoad = guard.forImage(manifestId);
     const recorder = prefetch.isRecording ? new TraceRecorder() : undefined;
     const openChunks = this.#openChunks;

@@ -79,12 +79,22 @@ function fillSamples(tier: TierName, { fills }: TierCounts): readonly MetricSamp
   ];
 }
 
-function loadMetrics({ loaded, failed, failing }: ChunkCounts): readonly Metric[] {
+function loadMetrics({ loaded, failed, failing, running, waiting }: ChunkCounts): readonly Metric[] {
   return [
     counter("lambda_img_chunk_loads_total", "Loads of chunks that a read waited for.", [
       { labels: { outcome: "verified" }, value: loaded },
       { labels: { outcome: "failed" }, value: failed },
     ]),
+    gauge(
+      "lambda_img_chunk_loads_running",
+      "Loads of chunks under way, those that are read ahead included.",
+      running,
+    ),
+    gauge(
+      "lambda_img_chunk_loads_waiting",
+      "Loads of chunks that a read waits for, and that wait for their turn.",
+      waiting,
+    ),
     gauge("lambda_img_chunks_failing", "Chunks whose last load failed.", failing),
   ];
 }

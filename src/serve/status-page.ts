@@ -2,16 +2,15 @@
  * The page `/` of the status server: one document that loads nothing, asks its own server for `/status.json`, and draws
  * what it is told. Everything that is drawn stands in tables below, too.
  */
-import { toByteString } from "../base/bytes.ts";
-import { sha256 } from "../base/digest.ts";
+import { sha256Source } from "../base/digest.ts";
 import { STATUS_PAGE_SCRIPT } from "./_status-page-script.ts";
 import { STATUS_PAGE_STYLE } from "./_status-page-style.ts";
 
 /** The content security policy that the page is sent with. */
 export const STATUS_PAGE_POLICY: string = [
   "default-src 'none'",
-  `script-src '${integrityOf(STATUS_PAGE_SCRIPT)}'`,
-  `style-src '${integrityOf(STATUS_PAGE_STYLE)}'`,
+  `script-src '${sha256Source(STATUS_PAGE_SCRIPT)}'`,
+  `style-src '${sha256Source(STATUS_PAGE_STYLE)}'`,
   "connect-src 'self'",
   // The empty icon, without which browsers ask for /favicon.ico.
   "img-src data:",
@@ -63,6 +62,8 @@ ${chart({
   keys: [
     ["all", "NBD requests under way"],
     ["memory", "NBD connections"],
+    ["disk", "chunk loads under way"],
+    ["store", "chunk loads that wait for their turn"],
   ],
 })}
 </div>
@@ -106,9 +107,4 @@ function table(id: string, caption: string, head: readonly string[]): string {
 <div class="scroll" tabindex="0" role="region" aria-labelledby="${id}-caption"><table id="${id}" aria-labelledby="${id}-caption">
 <thead><tr>${head.map((cell) => `<th scope="col">${cell}</th>`).join("")}</tr></thead>
 <tbody></tbody></table></div>`;
-}
-
-/** How a policy names an inline script: its digest in base64 (CSP Level 3, "hash-source"). */
-function integrityOf(text: string): string {
-  return `sha256-${btoa(toByteString(sha256(new TextEncoder().encode(text))))}`;
 }

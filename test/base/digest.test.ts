@@ -8,6 +8,7 @@ import {
   parseDigest,
   sha256,
   sha256Digest,
+  sha256Source,
 } from "../../src/base/digest.ts";
 
 // FIPS 180-4 example: the SHA-256 of "abc".
@@ -68,4 +69,13 @@ test("digests of bytes, whole and in pieces", () => {
   builder.update(abc.subarray(1));
   expect(builder.finish()).toBe(`sha256:${ABC}`);
   expect(new DigestBuilder("sha512").finish()).toMatch(/^sha512:cf83e1357eefb8bd/);
+});
+
+test.each([
+  // The example of CSP Level 2 and 3.
+  ["alert('Hello, world.');", "sha256-qznLcsROx4GACP2dm0UCKCzCG+HiZ1guq6ZZDob/Tng="],
+  // By openssl, of the bytes c2 b5 73.
+  ["µs", "sha256-uo2pyrmXMhAIbdfp3p/I4500VHDXan9mfmXBmNWl8GM="],
+])("a policy names %j %s", (text, source) => {
+  expect(sha256Source(text)).toBe(source);
 });

@@ -119,6 +119,28 @@ describe.skipIf(!isBuilt)("lambda-img mount (needs npm run build)", () => {
       jsonOf(await cli("umount", place));
     });
 
+    test("the server reads the manifest once, and no name, however often nbdfuse connects", async () => {
+      const log = path.join(home.path, "opened");
+      writeFileSync(log, "");
+      const lister = path.resolve(import.meta.dirname, "../bench/_device-delay.mjs");
+      const env = {
+        ...environment(),
+        NODE_OPTIONS: `--import=${lister}`,
+        LAMBDA_BENCH_STORE: home.storePath,
+        LAMBDA_BENCH_DELAY_MS: "0",
+        LAMBDA_BENCH_LOG: log,
+      };
+      jsonOf(await home.run(["mount", "app", place, "--no-prefetch", "--json"], { env }));
+      const [directory = ""] = state();
+      const mountDirectory = path.join(home.path, "run", "lambda-img", directory);
+      const manifest = /"manifest":"(sha256:[0-9a-f]{64})"/.exec((await cli("inspect", "app")).stdout)?.[1];
+      expect(readFileSync(path.join(mountDirectory, "image"), "utf8")).toBe(`app\n${manifest}\n`);
+      jsonOf(await cli("umount", place));
+      const opened = readFileSync(log, "utf8").trimEnd().split("\n");
+      const kinds = opened.map((file) => file.split("/").find((part) => !/^(roots|r0)$/.test(part)));
+      expect(kinds.filter((kind) => kind !== "chunks")).toEqual(["store.json", "root.json", "manifests"]);
+    });
+
     test("read-only, writes are refused by the kernel", async () => {
       jsonOf(await cli("mount", "app", place, "--read-only"));
       expect(() => {

@@ -1,19 +1,20 @@
 /** Shows a page in headless Chromium, and asks what a user would see of it. */
 import { mkdirSync, writeFileSync } from "node:fs";
 import path from "node:path";
+import { pathToFileURL } from "node:url";
 
 import { expect } from "vitest";
 
-import { Browser, type PageOptions } from "./_browser.ts";
+import { Browser, type PageOptions } from "../support/browser.ts";
 
 /** A shown page. Close it. */
 export class ShownPage {
   readonly #browser: Browser;
-  readonly #file: string;
+  readonly #address: string;
 
-  private constructor(browser: Browser, file: string) {
+  private constructor(browser: Browser, address: string) {
     this.#browser = browser;
-    this.#file = file;
+    this.#address = address;
   }
 
   static async show(html: string, folder: string, options: Partial<PageOptions> = {}): Promise<ShownPage> {
@@ -21,8 +22,9 @@ export class ShownPage {
     const file = path.join(folder, "page.html");
     writeFileSync(file, html);
     const browser = await Browser.start();
-    await browser.open(file, { scheme: "light", width: 1280, height: 900, ...options });
-    return new ShownPage(browser, file);
+    const address = pathToFileURL(file).href;
+    await browser.open(address, { scheme: "light", width: 1280, height: 900, ...options });
+    return new ShownPage(browser, address);
   }
 
   /** The value of an expression in the page. */
@@ -82,7 +84,7 @@ export class ShownPage {
 
   /** Nothing but the file itself was asked for, and neither script nor policy had anything to complain of. */
   expectQuiet(): void {
-    expect(this.#browser.requests).toEqual([`file://${this.#file}`]);
+    expect(this.#browser.requests).toEqual([this.#address]);
     expect(this.#browser.complaints).toEqual([]);
   }
 

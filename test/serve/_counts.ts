@@ -5,15 +5,18 @@ import { RequestCounts } from "../../src/serve/metrics-requests.ts";
 
 export interface TestCounts extends ServerCounts {
   uptimeSeconds: number;
+  /** Loads under way, and waiting for their turn. */
+  queued: { readonly running: number; readonly waiting: number };
 }
 
 /** Nothing has been counted; time stands still unless the test moves it. */
 export function noCounts(): TestCounts {
   const counts: TestCounts = {
     uptimeSeconds: 1,
+    queued: { running: 0, waiting: 0 },
     lookups: new LookupCounts(),
     requests: new RequestCounts(),
-    loads: () => ({ loaded: 0, failed: 0, failing: 0 }),
+    loads: () => ({ loaded: 0, failed: 0, failing: 0, ...counts.queued }),
     process: () => ({
       startSeconds: 1_700_000_000.25,
       uptimeSeconds: counts.uptimeSeconds,

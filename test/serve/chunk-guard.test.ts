@@ -1,11 +1,17 @@
 import { expect, test } from "vitest";
 
 import { isLambdaImgError, LambdaImgError } from "../../src/base/error.ts";
-import { ChunkGuard, type ChunkEvent, type ChunkGuardOptions } from "../../src/serve/chunk-guard.ts";
+import {
+  ChunkGuard,
+  type ChunkCounts,
+  type ChunkEvent,
+  type ChunkGuardOptions,
+} from "../../src/serve/chunk-guard.ts";
 import { TestTimers } from "../nbd/serving.ts";
 
 const BYTES = new Uint8Array(1);
 const TIMEOUT = 30_000;
+const IDLE: ChunkCounts = { loaded: 0, failed: 0, failing: 0, running: 0, waiting: 0 };
 
 function gone(): LambdaImgError {
   return new LambdaImgError("CHUNK_NOT_FOUND", "gone");
@@ -67,7 +73,7 @@ async function settle(): Promise<void> {
 test("a load that works is passed through, and leaves no timer behind", async () => {
   const { guard, events, timers } = makeGuard();
   expect(await guard.forImage("a")(1, () => Promise.resolve(BYTES))).toBe(BYTES);
-  expect([events, timers.delays, guard.counts]).toEqual([[], [], { loaded: 1, failed: 0, failing: 0 }]);
+  expect([events, timers.delays, guard.counts]).toEqual([[], [], { ...IDLE, loaded: 1 }]);
   expect(guard.isWaitingForStore).toBe(false);
 });
 
@@ -79,11 +85,11 @@ test("a chunk that fails again and again is told of once, and once more when it 
     expect(await codeOf(load(7, () => Promise.reject(error)))).toBe("CHUNK_NOT_FOUND");
   }
   expect(events).toEqual([{ kind: "failed", image: "a", chunkIndex: 7, error }]);
-  expect(guard.counts).toEqual({ loaded: 0, failed: 3, failing: 1 });
+  expect(guard.counts).toEqual({ ...IDLE, failed: 3, failing: 1 });
   await load(7, () => Promise.resolve(BYTES));
   await load(7, () => Promise.resolve(BYTES));
   expect(events.slice(1)).toEqual([{ kind: "recovered", image: "a", chunkIndex: 7 }]);
-  expect(guard.counts).toEqual({ loaded: 2, failed: 3, failing: 0 });
+  expect(guard.counts).toEqual({ ...IDLE, loaded: 2, failed: 3 });
 });
 
 test("the same chunk index of two images is two chunks", async () => {
@@ -114,13 +120,18 @@ test("no more than 16 loads run at a time; those that wait keep their deadline a
   const results = loads.map((each, index) => codeOf(load(index, each.load)));
   await settle();
   expect(loads.map((each) => each.begun())).toEqual([...Array.from({ length: 16 }, () => 1), 0, 0]);
+  expect(guard.counts).toEqual({ ...IDLE, running: 16, waiting: 2 });
   loads[3]!.end();
   await settle();
   expect(loads.slice(16).map((each) => each.begun())).toEqual([1, 0]);
+  expect(guard.counts).toEqual({ ...IDLE, loaded: 1, running: 16, waiting: 1 });
   timers.fire(TIMEOUT);
   expect(await results[17]).toBe("STORE_UNAVAILABLE");
+  // What the store has not answered is still under way, though nobody waits for it.
+  expect(guard.counts).toMatchObject({ running: 16, waiting: 0 });
   for (const each of loads) each.end();
   await settle();
+  expect(guard.counts).toMatchObject({ running: 0, waiting: 0 });
   expect(loads[17]!.begun()).toBe(0);
 });
 
@@ -245,6 +256,10 @@ test("they take no turn of a load that somebody waits for", async () => {
   await settle();
   expect(ahead.map((each) => each.begun())).toEqual([1, 1, 1, 1]);
   expect(reads.filter((each) => each.begun() === 1).length).toBe(16);
+  // What else is to be read ahead is out of the way, and does not look like a queue.
+  void load(50, openEnd().load, "ahead");
+  await settle();
+  expect(guard.counts).toEqual({ ...IDLE, running: 20, waiting: 1 });
 });
 
 test("a read shares a load that nobody waited for, with a deadline of its own", async () => {
@@ -276,7 +291,7 @@ test("where a load that nobody waited for fails, nobody is told, and a read that
   const read = load(1, () => Promise.resolve(BYTES), "read");
   fail();
   expect([await ahead, await read]).toEqual(["CHUNK_NOT_FOUND", BYTES]);
-  expect([events, guard.counts]).toEqual([[], { loaded: 1, failed: 0, failing: 0 }]);
+  expect([events, guard.counts]).toEqual([[], { ...IDLE, loaded: 1 }]);
 });
 
 test("a stop can wait for what the store still has to give, but no longer than its time of grace", async () => {

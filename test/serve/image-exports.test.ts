@@ -4,74 +4,17 @@ import path from "node:path";
 
 import { beforeEach, describe, expect, onTestFinished, test } from "vitest";
 
-import { isLambdaImgError, LambdaImgError } from "../../src/base/error.ts";
+import { isLambdaImgError } from "../../src/base/error.ts";
 import { DISK_TIER_BYTES_MIN, DiskTier } from "../../src/cache/disk-tier.ts";
 import { CHUNK_BYTES } from "../../src/chunk/chunk.ts";
 import type { Lookup } from "../../src/chunk/lookup-observer.ts";
-import { asCustomerKey } from "../../src/crypto/customer-key.ts";
-import { keyringOf } from "../../src/crypto/keyring.ts";
-import { sealManifest } from "../../src/crypto/manifest-seal.ts";
-import type { ImageRef, RecordPlace } from "../../src/store/store.ts";
-import { manifestIdOf, type ManifestId } from "../../src/manifest/manifest-id.ts";
 import { ChunkGuard } from "../../src/serve/chunk-guard.ts";
-import { ImageExports, type ImageExportsOptions, type TraceEvent } from "../../src/serve/image-exports.ts";
-import { makeChunkDisk } from "../support/chunk-disk.ts";
+import type { ImageExports } from "../../src/serve/image-exports.ts";
+import { type ImageExportsOptions, type TraceEvent } from "../../src/serve/image-exports.ts";
 import { TestTimers } from "../nbd/serving.ts";
+import { exportsOf, MemoryStore, openNamed } from "./_exports.ts";
 
-const KEY = asCustomerKey(new Uint8Array(32).fill(7));
 const PAGE = 4096;
-
-/** A store in memory with two manifests, and names that the test sets. */
-class MemoryStore {
-  readonly disks = [makeChunkDisk(2, [0, 1]), makeChunkDisk(3, [1])];
-  readonly manifests = new Map(
-    this.disks.map(({ content }) => {
-      const bytes = sealManifest(content, KEY);
-      return [manifestIdOf(bytes), bytes] as const;
-    }),
-  );
-  readonly refs = new Map<string, ManifestId>();
-  readonly records = new Map<string, Uint8Array>();
-  isGone = false;
-  /** Chunks that were asked for. */
-  asked = 0;
-
-  id(index: number): ManifestId {
-    return [...this.manifests.keys()][index]!;
-  }
-
-  async getChunk(...args: Parameters<ImageExportsOptions["store"]["getChunk"]>): Promise<Uint8Array> {
-    this.asked++;
-    return this.disks[0]!.store.getChunk(...args).catch(() => this.disks[1]!.store.getChunk(...args));
-  }
-
-  getManifest(_customer: string, manifestId: ManifestId): Promise<Uint8Array> {
-    const found = this.manifests.get(manifestId);
-    if (found !== undefined) return Promise.resolve(Uint8Array.from(found));
-    return Promise.reject(new LambdaImgError("MANIFEST_NOT_FOUND", "no such manifest"));
-  }
-
-  getRef(_customer: string, imageName: string): Promise<ManifestId> {
-    if (this.isGone) return Promise.reject(new LambdaImgError("STORE_UNAVAILABLE", "gone"));
-    const found = this.refs.get(imageName);
-    if (found !== undefined) return Promise.resolve(found);
-    return Promise.reject(new LambdaImgError("IMAGE_NOT_FOUND", "no such name"));
-  }
-
-  getRecord({ name }: RecordPlace): Promise<Uint8Array | undefined> {
-    return Promise.resolve(this.records.get(name));
-  }
-
-  putRecord({ name }: RecordPlace, bytes: Uint8Array): Promise<void> {
-    if (this.isGone) return Promise.reject(new LambdaImgError("STORE_UNAVAILABLE", "gone"));
-    this.records.set(name, Uint8Array.from(bytes));
-    return Promise.resolve();
-  }
-
-  listRefs(): Promise<readonly ImageRef[]> {
-    return Promise.resolve([...this.refs].map(([imageName, manifestId]) => ({ imageName, manifestId })));
-  }
-}
 
 let store: MemoryStore;
 beforeEach(() => {
@@ -79,29 +22,11 @@ beforeEach(() => {
   store.refs.set("one", store.id(0)).set("two", store.id(1));
 });
 
-function makeExports(options: Partial<ImageExportsOptions> = {}): ImageExports {
-  const guard = new ChunkGuard({
-    timeoutMs: 1000,
-    onError: "eio",
-    onEvent: () => undefined,
-    timers: new TestTimers(),
-  });
-  const overlay = { kind: "memory", maxBytes: 1 << 20 } as const;
-  const memoryBytes = 16 * CHUNK_BYTES;
-  const prefetch = { isReplaying: true, isRecording: false, primeChunks: 0 };
-  const keyring = keyringOf(KEY);
-  return new ImageExports({ store, keyring, overlay, guard, memoryBytes, prefetch, ...options });
-}
+const makeExports = (options: Partial<ImageExportsOptions> = {}): ImageExports => exportsOf(store, options);
 
 const never = (): void => {
   throw new Error("nothing is unusable");
 };
-
-async function openNamed(exports: ImageExports, name: string): ReturnType<ImageExports["open"]> {
-  const key = await exports.keyOf(name);
-  if (key === undefined) throw new Error(`${name} stands for nothing`);
-  return exports.open(key);
-}
 
 async function codeOf(work: Promise<unknown>): Promise<string> {
   const error: unknown = await work.then(

@@ -78,7 +78,10 @@ test("every series is there from the start, at zero, and none comes later", () =
 });
 
 test("what was counted is what is told", () => {
-  const counts = { ...noCounts(), loads: () => ({ loaded: 8, failed: 3, failing: 2 }) };
+  const counts = {
+    ...noCounts(),
+    loads: () => ({ loaded: 8, failed: 3, failing: 2, running: 5, waiting: 4 }),
+  };
   countReads(counts, 20);
   counts.lookups.looked({ tier: "disk", outcome: "corrupt", seconds: 0.25, sizeBytes: 0 });
   counts.lookups.looked({ tier: "store", outcome: "failed", seconds: 30, sizeBytes: 0 });
@@ -106,6 +109,8 @@ test("what was counted is what is told", () => {
     'lambda_img_chunk_filled_bytes_total{tier="disk"}': 524_288,
     'lambda_img_chunk_loads_total{outcome="verified"}': 8,
     'lambda_img_chunk_loads_total{outcome="failed"}': 3,
+    lambda_img_chunk_loads_running: 5,
+    lambda_img_chunk_loads_waiting: 4,
     lambda_img_chunks_failing: 2,
     lambda_img_nbd_connections: 1,
     'lambda_img_nbd_connections_total{outcome="turned_away"}': 1,

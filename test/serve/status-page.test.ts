@@ -160,11 +160,25 @@ describeWith(["chromium"], "in a browser", () => {
     counts.lookups.looked({ tier: "memory", outcome: "hit", seconds: 1e-6, sizeBytes: 4 * 1024 * 1024 });
     counts.lookups.looked({ tier: "memory", outcome: "miss", seconds: 1e-6, sizeBytes: 0 });
     counts.requests.requestBegan();
+    counts.queued = { running: 16, waiting: 3 };
     await until(browser, `document.getElementById("tiers").rows[1].cells[1].textContent === "1 501"`);
     expect((await rows(browser, "tiers"))[0]?.[7]).toBe("2 MiB/s");
     expect(await rows(browser, "depths")).toEqual([
       ["NBD requests under way", "1"],
       ["NBD connections", "0"],
+      ["chunk loads under way", "16"],
+      ["chunk loads that wait for their turn", "3"],
+    ]);
+    // The top of the axis is 20.
+    const heights = (await curves(browser, "queues")).map(({ style, path }) => [
+      style,
+      Number(/([0-9.]+)(?:h1.5)?$/.exec(path)?.[1]),
+    ]);
+    expect(heights).toEqual([
+      ["curve memory", 208],
+      ["curve disk", expect.closeTo(208 - (198 * 16) / 20, 0)],
+      ["curve store", expect.closeTo(208 - (198 * 3) / 20, 0)],
+      ["curve all", expect.closeTo(208 - 198 / 20, 0)],
     ]);
     const [memory, disk] = await curves(browser, "rates");
     // Half of its lookups were hits: in the middle of the chart. The disk was not asked: no curve.

@@ -8,7 +8,16 @@ import { promisify } from "node:util";
 
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
-import { compareTrees, describeWith, fsck, run, umociTree, walkTree, withMount } from "./judge.ts";
+import {
+  compareTrees,
+  describeWith,
+  fateWithout,
+  fsck,
+  run,
+  umociTree,
+  walkTree,
+  withMount,
+} from "./judge.ts";
 import type { Aspect, ExpectedEntry, JudgedEntry } from "./judge.ts";
 import { tarBuilder } from "./tar-builder.ts";
 
@@ -34,6 +43,22 @@ async function overwrite(file: string, offset: number, bytes: Uint8Array): Promi
     await opened.close();
   }
 }
+
+const STRICT = { LAMBDA_IMG_REQUIRE_JUDGES: "1" };
+
+test.each<["run" | "skip" | "fail", readonly string[], Readonly<Record<string, string>>]>([
+  ["run", [], {}],
+  ["run", [], STRICT],
+  ["skip", ["mount"], {}],
+  ["skip", ["mount"], { CI: "false", LAMBDA_IMG_REQUIRE_JUDGES: "0" }],
+  ["fail", ["mount"], { CI: "true" }],
+  ["fail", ["mount"], STRICT],
+  ["skip", ["mount"], { ...STRICT, LAMBDA_IMG_WAIVE_JUDGES: "mount" }],
+  ["skip", ["mount", "umoci"], { ...STRICT, LAMBDA_IMG_WAIVE_JUDGES: "umoci,mount" }],
+  ["fail", ["mount", "umoci"], { ...STRICT, LAMBDA_IMG_WAIVE_JUDGES: "umoci" }],
+])("tests %s where %j are missing and the environment has %j", (fate, missing, environment) => {
+  expect(fateWithout(missing, environment)).toBe(fate);
+});
 
 describeWith(["e2fsck", "mke2fs", "debugfs"], "fsck", () => {
   test("takes a good disk image and gives the line of totals", async () => {

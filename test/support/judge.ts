@@ -43,6 +43,7 @@ export const JUDGES = [
   "fio",
   "chromium",
   "promtool",
+  "docker-registry",
 ] as const;
 export type Judge = (typeof JUDGES)[number];
 
@@ -54,18 +55,35 @@ export const tools: Readonly<Record<Judge, boolean>> = lazily(isUsable);
 
 /** As `describe`, for tests that need judges. */
 export function describeWith(needed: readonly Judge[], name: string, body: () => void): void {
-  const missing = missingOf(needed);
-  if (missing.length === 0) describe(name, body);
-  else if (missing.some(isRequired)) test(name, failFor(missing));
+  describeUnless(missingOf(needed), name, body);
+}
+
+/** As `describe`, for tests that need more than judges: given what is missing of that. */
+export function describeUnless(missing: readonly string[], name: string, body: () => void): void {
+  const fate = fateWithout(missing);
+  if (fate === "run") describe(name, body);
+  else if (fate === "fail") test(name, failFor(missing));
   else describe.skip(`${name} (needs ${missing.join(", ")})`, body);
 }
 
 /** As `test`, for a test that needs judges. */
 export function testWith(needed: readonly Judge[], name: string, body: () => void | Promise<void>): void {
   const missing = missingOf(needed);
-  if (missing.length === 0) test(name, body);
-  else if (missing.some(isRequired)) test(name, failFor(missing));
+  const fate = fateWithout(missing);
+  if (fate === "run") test(name, body);
+  else if (fate === "fail") test(name, failFor(missing));
   else test.skip(`${name} (needs ${missing.join(", ")})`, body);
+}
+
+/** What becomes of tests that need what is missing: the rule above, in one place. */
+export function fateWithout(
+  missing: readonly string[],
+  environment: Readonly<Record<string, string | undefined>> = process.env,
+): "run" | "skip" | "fail" {
+  if (missing.length === 0) return "run";
+  const isStrict = environment["CI"] === "true" || environment["LAMBDA_IMG_REQUIRE_JUDGES"] === "1";
+  const waived = (environment["LAMBDA_IMG_WAIVE_JUDGES"] ?? "").split(",");
+  return isStrict && missing.some((judge) => !waived.includes(judge)) ? "fail" : "skip";
 }
 
 /** Runs a program without a shell in the C locale; gives its standard output, or throws with all it said. */
@@ -211,13 +229,7 @@ function missingOf(needed: readonly Judge[]): Judge[] {
   return needed.filter((judge) => !tools[judge]);
 }
 
-function isRequired(judge: Judge): boolean {
-  const waived = (process.env["LAMBDA_IMG_WAIVE_JUDGES"] ?? "").split(",");
-  const isStrict = process.env["CI"] === "true" || process.env["LAMBDA_IMG_REQUIRE_JUDGES"] === "1";
-  return isStrict && !waived.includes(judge);
-}
-
-function failFor(missing: readonly Judge[]): () => never {
+function failFor(missing: readonly string[]): () => never {
   return () => {
     throw new Error(`missing judge: ${missing.join(", ")}`);
   };

@@ -3,15 +3,13 @@
  * A real registry to pull from: Debian's docker-registry on loopback, filled by skopeo. Open to all, behind a
  * password (Basic), or behind a token server; with or without TLS.
  */
-import { execFileSync, spawn, spawnSync, type ChildProcess } from "node:child_process";
+import { execFileSync, spawn, type ChildProcess } from "node:child_process";
 import { sign, X509Certificate } from "node:crypto";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 
-import { describe, test } from "vitest";
-
 import { startServer, type LoopbackServer, type ServerCertificate } from "./faulty-proxy.ts";
-import { run } from "./judge.ts";
+import { describeWith, run, tools } from "./judge.ts";
 
 /** A login that the registries here take. */
 export const LOGIN = { username: "puller", password: "pull-secret-4711" } as const;
@@ -19,28 +17,13 @@ export const LOGIN = { username: "puller", password: "pull-secret-4711" } as con
 /** The same for htpasswd, by bcrypt, which alone docker-registry takes. */
 const HTPASSWD = "puller:$2y$04$.5sGVPsyHRsElJ6o6mK6dOHpOmuCAtd8r8VeOZiIOGAl4YDHJn9UC\n";
 
-/** As `describe`, for tests that need a registry: without its programs they are skipped, or fail in CI. */
+/** As `describe`, for tests that need a registry. */
 export function describeWithRegistry(name: string, body: () => void): void {
-  const missing = ["docker-registry", "skopeo", "openssl"].filter((program) => !isThere(program));
-  const waived = (process.env["LAMBDA_IMG_WAIVE_JUDGES"] ?? "").split(",");
-  const isStrict = process.env["CI"] === "true" || process.env["LAMBDA_IMG_REQUIRE_JUDGES"] === "1";
-  if (missing.length === 0) describe(name, body);
-  else if (!isStrict || missing.every((program) => waived.includes(program))) {
-    describe.skip(`${name} (needs ${missing.join(", ")})`, body);
-  } else {
-    test(name, () => {
-      throw new Error(`missing judge: ${missing.join(", ")}`);
-    });
-  }
+  describeWith(["docker-registry", "skopeo", "openssl"], name, body);
 }
 
 /** True where openssl can make certificates. */
-export const hasOpenssl: boolean = isThere("openssl");
-
-function isThere(program: string): boolean {
-  const words = program === "openssl" ? ["version"] : ["--version"];
-  return spawnSync(program, words, { stdio: "ignore" }).status === 0;
-}
+export const hasOpenssl: boolean = tools.openssl;
 
 /** What a registry asks of those who pull. */
 export type RegistryAccess =

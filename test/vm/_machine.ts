@@ -1,18 +1,17 @@
 /**
  * What the tests of microVMs need besides the judges of test/support: QEMU, the programs of an initrd, and a kernel that
- * scripts/test.mjs has unpacked. The rule is that of test/support/judge.ts: what is missing fails in CI, and is skipped
- * by name elsewhere.
+ * scripts/test.mjs has unpacked.
  */
 import { spawn, spawnSync, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import path from "node:path";
 
-import { describe, onTestFinished, test } from "vitest";
+import { onTestFinished } from "vitest";
 
 import type { CliHome } from "../support/cli-run.ts";
 // Imported for its effect on the PATH, too: programs for root are found.
-import { tools } from "../support/judge.ts";
+import { describeUnless, tools } from "../support/judge.ts";
 
 const BIN = path.resolve(import.meta.dirname, "../../bin/lambda-img");
 const SCRIPT = path.resolve(import.meta.dirname, "../../scripts/microvm.mjs");
@@ -20,15 +19,9 @@ const SCRIPT = path.resolve(import.meta.dirname, "../../scripts/microvm.mjs");
 const KERNEL_DIRECTORY = path.resolve(import.meta.dirname, "../.cache/kernel");
 const PROGRAMS = ["qemu-system-x86_64", "cpio", "unshare", "setpriv", "ldd", "nbd-client"];
 
-/** As `describeWith` of test/support/judge.ts, for tests that boot a machine and have e2fsprogs and libnbd judge it. */
+/** As `describe`, for tests that boot a machine and have e2fsprogs and libnbd judge it. */
 export function describeWithMachine(name: string, body: () => void): void {
-  const missing = missingParts();
-  if (missing.length === 0) describe(name, body);
-  else if (missing.some(isRequired)) {
-    test(name, () => {
-      throw new Error(`missing judge: ${missing.join(", ")}`);
-    });
-  } else describe.skip(`${name} (needs ${missing.join(", ")})`, body);
+  describeUnless(missingParts(), name, body);
 }
 
 /** The static busybox of this machine: what an image needs to have a shell. */
@@ -130,10 +123,4 @@ function missingParts(): string[] {
 function programPath(program: string): string | undefined {
   const folders = (process.env["PATH"] ?? "").split(path.delimiter).filter((folder) => folder !== "");
   return folders.map((folder) => path.join(folder, program)).find((file) => existsSync(file));
-}
-
-function isRequired(part: string): boolean {
-  const waived = (process.env["LAMBDA_IMG_WAIVE_JUDGES"] ?? "").split(",");
-  const isStrict = process.env["CI"] === "true" || process.env["LAMBDA_IMG_REQUIRE_JUDGES"] === "1";
-  return isStrict && !waived.includes(part);
 }
