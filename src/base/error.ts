@@ -84,6 +84,7 @@ export const ERROR_KINDS = {
   OVERLAY_UNAVAILABLE: "unavailable",
   LISTEN_UNAVAILABLE: "unavailable",
   MOUNT_UNAVAILABLE: "unavailable",
+  MEMORY_UNAVAILABLE: "unavailable",
   SOURCE_KIND_UNSUPPORTED: "unsupported",
   MEDIA_TYPE_UNSUPPORTED: "unsupported",
   COMPRESSION_UNSUPPORTED: "unsupported",

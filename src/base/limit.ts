@@ -14,6 +14,8 @@ export const LAYER_BYTES_MAX_DEFAULT: number = 128 * GIB;
 /** Entries of an archive that holds an image (oci-archive, docker-archive). */
 export const ARCHIVE_ENTRY_COUNT_MAX = 100_000;
 
+/** The header of one gzip member, whose name and comment may have any length. */
+export const GZIP_HEADER_BYTES_MAX: number = 256 * KIB;
 /** One PAX extended header, GNU long name or sparse map in a tar: beyond any path with any xattrs. */
 export const TAR_EXTENSION_BYTES_MAX: number = 16 * MIB;
 /** Regions of one sparse file. */

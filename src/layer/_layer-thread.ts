@@ -27,6 +27,7 @@ export class LayerThread {
   readonly #freeInputs: number[] = Array.from({ length: INPUT_SLOTS }, (_, index) => index);
   readonly #answers: FromLayerThread[] = [];
   #state: "idle" | "reading" | "broken" = "idle";
+  #supplied: Promise<void> = Promise.resolve();
   #failure: Error | undefined;
   #wakeReader: (() => void) | undefined;
   #wakeSupply: (() => void) | undefined;
@@ -47,10 +48,15 @@ export class LayerThread {
 
   /** True where another layer may be read; false for ever after one that was not read to its end. */
   get isIdle(): boolean {
-    return this.#state === "idle";
+    return this.#state === "idle" && this.#failure === undefined;
   }
 
-  /** As openLayer. */
+  /** Resolves when the source of the last layer is closed. Never rejects. */
+  get supplied(): Promise<void> {
+    return this.#supplied;
+  }
+
+  /** As openLayer, but a source that is not read to its end may be closed a little later (`supplied`). */
   async *read(
     stream: LayerInput,
     { layerBytesMax }: OpenLayerOptions,
@@ -60,7 +66,7 @@ export class LayerThread {
     const { diffId, stored, label } = stream.descriptor;
     this.#say({ kind: "open", layer: { diffId, stored, label }, layerBytesMax });
     const supply: Supply = { isStopped: false, failure: undefined };
-    const supplying = this.#supply(stream.bytes, supply);
+    this.#supplied = this.#supply(stream.bytes, supply);
     try {
       for (;;) {
         const answer = await this.#nextAnswer();
@@ -71,15 +77,16 @@ export class LayerThread {
           if (supply.failure !== undefined) throw supply.failure.error;
           throw new LambdaImgError(answer.code, answer.message, { details: answer.details });
         } else if (answer.kind === "done") {
+          await this.#supplied;
           this.#state = "idle";
           return;
         }
       }
     } finally {
       if (!this.isIdle) this.#state = "broken";
+      // A source that stalls is not waited for: it is the failure told from here that ends it.
       supply.isStopped = true;
       this.#wakeSupply?.();
-      await supplying; // It closes the source.
     }
   }
 

@@ -12,25 +12,44 @@ const SMALL_LAYER_BYTES = 4 * MIB;
 /** As many threads as large layers are read at a time; each starts with the first that needs it, and is used again. */
 export class LayerThreads {
   readonly #idle: LayerThread[] = [];
+  /** Of layers that were given up: each until its source is closed. */
+  readonly #closing: Set<Promise<void>> = new Set();
 
-  /** As openLayer, and byte for byte the same. */
+  /**
+   * As openLayer, and byte for byte the same. A source that stalls while its layer is given up is closed when it goes on
+   * or is cancelled.
+   */
   async *open(stream: LayerInput, options: OpenLayerOptions): AsyncGenerator<Uint8Array, void, undefined> {
     const { stored } = stream.descriptor;
     if (stored !== undefined && stored.sizeBytes < SMALL_LAYER_BYTES) {
       yield* openLayer(stream, options);
       return;
     }
-    const thread = this.#idle.pop() ?? new LayerThread();
+    const thread = this.#idleThread() ?? new LayerThread();
     try {
       yield* thread.read(stream, options);
     } finally {
       if (thread.isIdle) this.#idle.push(thread);
-      else await thread.close();
+      else await this.#giveUp(thread);
     }
   }
 
-  /** Ends the threads. Call it when no layer is open. */
+  /** Ends the threads, and waits for sources to close. Call it when no layer is open, and every source ends or is cancelled. */
   async close(): Promise<void> {
     await Promise.all(this.#idle.splice(0).map((thread) => thread.close()));
+    await Promise.all(this.#closing);
+  }
+
+  #idleThread(): LayerThread | undefined {
+    for (;;) {
+      const thread = this.#idle.pop();
+      if (thread === undefined || thread.isIdle) return thread;
+    }
+  }
+
+  async #giveUp(thread: LayerThread): Promise<void> {
+    const closing = thread.supplied.finally(() => this.#closing.delete(closing));
+    this.#closing.add(closing);
+    await thread.close();
   }
 }

@@ -4,7 +4,8 @@ import { setImmediate } from "node:timers/promises";
 
 import { isAllZero } from "../base/bytes.ts";
 import { LambdaImgError } from "../base/error.ts";
-import { KIB, MIB } from "../base/units.ts";
+import { GZIP_HEADER_BYTES_MAX } from "../base/limit.ts";
+import { MIB } from "../base/units.ts";
 import type { Feed } from "./_feed.ts";
 import { gzipHeaderBytes, GzipHeaderError } from "./_gzip-header.ts";
 import { DeflateError, Inflater } from "./_inflater.ts";
@@ -13,16 +14,22 @@ import { DeflateError, Inflater } from "./_inflater.ts";
 const TURN_BYTES = 4 * MIB;
 /** CRC32 and ISIZE. */
 const TRAILER_BYTES = 8;
-/** A header may have texts of any length; this much of it fits into the inflater's input. */
-const HEADER_BYTES_MAX = 256 * KIB;
 
 /**
  * Inflates any number of members, empty ones too. Zeros may follow the last one, as on tape. A piece is a view that is
  * good until the next one is asked for.
- * @throws LAYER_INVALID
+ * @throws LAYER_INVALID, MEMORY_UNAVAILABLE
  */
 export async function* gunzip(feed: Feed, label: string): AsyncGenerator<Uint8Array, void, undefined> {
-  const input = new GzipInput(feed, await Inflater.create(), label);
+  const inflater = await Inflater.take();
+  try {
+    yield* inflateMembers(new GzipInput(feed, inflater, label));
+  } finally {
+    inflater.release();
+  }
+}
+
+async function* inflateMembers(input: GzipInput): AsyncGenerator<Uint8Array, void, undefined> {
   let turnBytes = 0;
   do {
     await input.takeHeader();
@@ -92,14 +99,14 @@ class GzipInput {
     for (;;) {
       const { ahead } = this.inflater;
       const sizeBytes = this.#headerBytes(ahead);
+      if ((sizeBytes ?? ahead.length) > GZIP_HEADER_BYTES_MAX) {
+        throw this.#damaged(`a header of more than ${GZIP_HEADER_BYTES_MAX} bytes`);
+      }
       if (sizeBytes !== undefined) {
         this.inflater.skip(sizeBytes);
         return;
       }
       if (this.#isAll) throw this.#truncated();
-      if (ahead.length > HEADER_BYTES_MAX) {
-        throw this.#damaged(`a header of more than ${HEADER_BYTES_MAX} bytes`);
-      }
       await this.readMore();
     }
   }

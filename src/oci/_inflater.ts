@@ -1,5 +1,5 @@
 /** The WebAssembly inflater (assembly/inflate.ts) as an object: bytes in by copy, bytes out as views. */
-import { AssertionError, assert } from "../base/error.ts";
+import { AssertionError, assert, LambdaImgError } from "../base/error.ts";
 import { INFLATE_CODE } from "./_inflate-code.ts";
 
 /** What a step came to: it needs input, has as much output as fits, or has come to the end of the member. */
@@ -35,12 +35,38 @@ export class Inflater {
     this.#inputEnd = this.#inputStart;
   }
 
-  /** The code is compiled once for a process. */
-  static async create(): Promise<Inflater> {
+  /**
+   * An inflater without input; give it back with `release`. Memory of WebAssembly takes 10 GiB of addresses, though 1 MiB
+   * of them is used, and keeps them until the collector comes by: so the inflaters of a process are used again.
+   * @throws MEMORY_UNAVAILABLE
+   */
+  static async take(): Promise<Inflater> {
+    const spare = spares.pop();
+    if (spare !== undefined) return spare;
     compiled ??= WebAssembly.compile(Uint8Array.from(atob(INFLATE_CODE), (char) => char.charCodeAt(0)));
-    const { exports } = await WebAssembly.instantiate(await compiled, {});
-    // What the module exports is ours, too: scripts/wasm.mjs.
-    return new Inflater(exports as InflateExports);
+    const code = await compiled;
+    try {
+      const { exports } = await WebAssembly.instantiate(code, {});
+      // What the module exports is ours, too: scripts/wasm.mjs.
+      return new Inflater(exports as InflateExports);
+    } catch (cause) {
+      if (!(cause instanceof RangeError)) throw cause;
+      throw new LambdaImgError(
+        "MEMORY_UNAVAILABLE",
+        "no memory to decompress with: expected 10 GiB of addresses for each layer that is read at a time, " +
+          "found fewer (is there a limit on virtual memory, as by ulimit -v?)",
+        { cause },
+      );
+    }
+  }
+
+  /** Ends the use of this object by whoever took it; views of its memory are good no longer. */
+  release(): void {
+    this.#code.inputAt.value = this.#inputStart;
+    this.#code.outputEnd.value = this.#outputStart;
+    this.#inputEnd = this.#inputStart;
+    this.#output = new Uint8Array(0);
+    if (spares.length < SPARES_MAX) spares.push(this);
   }
 
   /** Input that was given and not taken yet: a view that the next call of `give` or `inflate` ends. */
@@ -110,7 +136,7 @@ interface InflateExports {
   readonly inputBytesMax: { readonly value: number };
   readonly outputStart: { readonly value: number };
   readonly inputAt: { value: number };
-  readonly outputEnd: { readonly value: number };
+  readonly outputEnd: { value: number };
   readonly checksum: { readonly value: number };
   beginMember(): void;
   slide(): void;
@@ -118,6 +144,10 @@ interface InflateExports {
 }
 
 let compiled: Promise<object> | undefined;
+
+/** Kept for the next streams: about as many as are read at a time. */
+const SPARES_MAX = 4;
+const spares: Inflater[] = [];
 
 /** As in assembly/inflate.ts. */
 const INPUT_MARGIN_BYTES = 32;

@@ -97,8 +97,9 @@ describe.skipIf(!existsSync(BUILT))("LayerThreads (needs npm run build)", () => 
     const threads = await make();
     const error: unknown = await collect(threads.open(layer, OPTIONS)).catch((cause: unknown) => cause);
     expect(error instanceof Error && "code" in error ? error.code : error).toBe(code);
-    expect(layer.state.isClosed).toBe(true);
     expect(equalBytes(await collect(threads.open(source(GZIPPED), OPTIONS)), TAR)).toBe(true);
+    await threads.close();
+    expect(layer.state.isClosed).toBe(true);
   });
 
   test("refuse a layer that grows past its limit", async () => {
@@ -107,6 +108,7 @@ describe.skipIf(!existsSync(BUILT))("LayerThreads (needs npm run build)", () => 
     const reading = collect(threads.open(layer, { layerBytesMax: 8_999_999 }));
     const error: unknown = await reading.catch((cause: unknown) => cause);
     expect(error instanceof Error ? error.message : error).toContain("too large");
+    await threads.close();
     expect(layer.state.isClosed).toBe(true);
   });
 
@@ -117,8 +119,35 @@ describe.skipIf(!existsSync(BUILT))("LayerThreads (needs npm run build)", () => 
       expect(piece.length).toBeGreaterThan(0);
       break;
     }
+    await threads.close();
     expect(layer.state.isClosed).toBe(true);
     expect(equalBytes(await collect(threads.open(source(GZIPPED), OPTIONS)), TAR)).toBe(true);
+  });
+
+  test("tell a failure though the source stalls, and close it when it is cancelled", async () => {
+    const threads = await make();
+    const layer = source(GZIPPED);
+    const state = { isClosed: false, cancel: (): void => undefined };
+    const cancelled = new Promise<void>((resolve) => (state.cancel = resolve));
+    async function* stalling(): AsyncGenerator<Uint8Array> {
+      try {
+        yield GZIPPED.subarray(0, 1_200_000); // Less than the slots hold: the next question is asked, and stalls.
+        await cancelled;
+      } finally {
+        state.isClosed = true;
+      }
+    }
+    const reading = (async () => {
+      for await (const piece of threads.open({ ...layer, bytes: stalling() }, OPTIONS)) {
+        expect(piece.length).toBeGreaterThan(0);
+        throw new Error("this is no tar");
+      }
+    })();
+    await expect(reading).rejects.toThrow("this is no tar");
+    expect(state.isClosed).toBe(false);
+    state.cancel();
+    await threads.close();
+    expect(state.isClosed).toBe(true);
   });
 
   test("read small layers without a thread", async () => {

@@ -200,6 +200,33 @@ test("a distance does not reach back into the member before", async () => {
   await expect(reading).rejects.toThrow("reaches back too far");
 });
 
+test("a stream that is cut anywhere is truncated, not damaged", async () => {
+  const member = new Uint8Array(gzipSync(repeating(3000, 40, 8)));
+  for (let keptBytes = 2; keptBytes < member.length; keptBytes++) {
+    const reading = collect(decompress(slices(member.subarray(0, keptBytes), 1 << 20), "x"));
+    await expect(reading, `${keptBytes}`).rejects.toThrow("truncated");
+  }
+});
+
+test("as many streams as one likes may be read one after another, and some at a time", async () => {
+  const plain = repeating(200_000, 40, 8);
+  const member = new Uint8Array(gzipSync(plain));
+  for (let round = 0; round < 3; round++) {
+    const found = await Promise.all(
+      Array.from({ length: 6 }, () => collect(decompress(slices(member, 5000), "x"))),
+    );
+    for (const bytes of found) expect(equalBytes(bytes, plain)).toBe(true);
+    // One that is given up half-way, and one that is damaged, leave nothing behind for the next.
+    for await (const piece of decompressLent(slices(member, 5000), "x")) {
+      expect(piece.length).toBeGreaterThan(0);
+      break;
+    }
+    await expect(collect(decompress(slices(member.subarray(0, 9000), 5000), "x"))).rejects.toThrow(
+      "truncated",
+    );
+  }
+});
+
 test("pieces that are lent are right until the next one is asked for", async () => {
   const plain = repeating(1_000_000, 50, 9);
   let at = 0;
@@ -266,6 +293,22 @@ describe("headers", () => {
     ],
   ])("with %s are refused", async (_name, bytes, word) => {
     await expect(collect(decompress(slices(bytes, 1000), "x"))).rejects.toThrow(word);
+  });
+
+  test("of one size are taken or refused, however the input is cut", async () => {
+    const long = (nameBytes: number): Uint8Array =>
+      withHeader(
+        FLAGS.name,
+        concatBytes(new Uint8Array(nameBytes).fill(65), Uint8Array.of(0)),
+        new Uint8Array(9),
+      );
+    for (const sizeBytes of [1 << 20, 65_536, 4096]) {
+      // 10 bytes, the name and its zero.
+      expect((await collect(decompress(slices(long(262_133), sizeBytes), "x"))).length).toBe(9);
+      await expect(collect(decompress(slices(long(262_134), sizeBytes), "x"))).rejects.toThrow(
+        "header of more than",
+      );
+    }
   });
 
   test("with a wrong checksum are refused", async () => {

@@ -386,7 +386,8 @@ function inflateCodes(isAll: bool, outputLimit: usize): i32 {
   bits = buffer & (((<u64>1) << bitCount) - 1);
   outputEnd = to;
   if (status == BLOCK_END) place = IN_HEADER;
-  return status;
+  // What looks wrong behind the end is what was made of zeros.
+  return status < 0 && inputAt > inputEnd ? TRUNCATED : status;
 }
 
 /** The extra bits that follow a code (RFC 1951, 3.2.5); `buffer` begins with the code. */
