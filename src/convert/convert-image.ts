@@ -96,6 +96,44 @@ export async function convertImage(conversion: Conversion): Promise<ConversionRe
   const { layers, fresh } = await convertLayers(conversion, intake, reuse);
   const layerBytes = image.pulledBytes() - before;
   store.hasten();
+  const { content, clampedTimeCount } = await makeDisk(conversion, { layers, intake, facts });
+  conversion.onProgress?.({ stage: "durable" });
+  const kept = keptChunks(content, fresh);
+  await store.barrier([...tableChunkNames(content), ...kept]);
+  // From here on little is left to do: the image gets its manifest and its name.
+  throwIfCancelled(conversion);
+  conversion.onProgress?.({ stage: "manifest" });
+  for (const [diffId, layer] of fresh) await reuse.keep(diffId, layer);
+  const manifestId = await store.putManifest(
+    keyring.customerId,
+    sealManifest(content, keyring.customerKey()),
+  );
+  await store.putRef(keyring.customerId, conversion.imageName, manifestId);
+  await knownImages.keep(facts, { manifestId, clampedTimeCount });
+  const keptCount = kept.filter((name) => stored.has(name)).length;
+  const reusedLayerCount = image.layers.filter(({ diffId }) => !fresh.has(diffId)).length;
+  return {
+    manifestId,
+    layerBytes,
+    reusedLayerCount,
+    clampedTimeCount,
+    ...countChunks(content, stored, keptCount),
+  };
+}
+
+/**
+ * All of the disk image that its layers do not give by themselves. Tree and plan, which are large, live no longer than this:
+ * the records of the layers come after it.
+ */
+async function makeDisk(
+  conversion: Conversion,
+  use: {
+    readonly layers: readonly ConvertedLayer[];
+    readonly intake: ChunkIntake;
+    readonly facts: ConversionFacts;
+  },
+): Promise<{ content: ManifestContent; clampedTimeCount: number }> {
+  const { layers, intake, facts } = use;
   conversion.onProgress?.({ stage: "flatten" });
   const tree = flatten(layers);
   applyMtimePolicy(tree, conversion.mtimePolicy);
@@ -107,8 +145,11 @@ export async function convertImage(conversion: Conversion): Promise<ConversionRe
   for (const [layerIndex, layer] of layers.entries()) {
     throwIfCancelled(conversion);
     const ledger = layer.ledger.copy();
-    const bodies = definite(visible[layerIndex], "every layer has its set");
-    await hideRanges(hiddenRanges(layer.segment.entries, bodies), ledger, { store, intake });
+    const bodies = definite(visible[layerIndex], "every layer has its bodies");
+    await hideRanges(hiddenRanges(layer.segment.entries, bodies), ledger, {
+      store: conversion.store,
+      intake,
+    });
     await intake.finish();
     copyLedger(
       ledger,
@@ -123,30 +164,8 @@ export async function convertImage(conversion: Conversion): Promise<ConversionRe
     intake.add(disk, chunkIndex, bytes);
   }
   await intake.finish();
-  const content = manifestContent(facts, { plan, segmentChunkCounts }, disk);
-  conversion.onProgress?.({ stage: "durable" });
-  const kept = keptChunks(content, fresh);
-  await store.barrier([...tableChunkNames(content), ...kept]);
-  // From here on little is left to do: the image gets its manifest and its name.
-  throwIfCancelled(conversion);
-  conversion.onProgress?.({ stage: "manifest" });
-  for (const [diffId, layer] of fresh) await reuse.keep(diffId, layer);
-  const manifestId = await store.putManifest(
-    keyring.customerId,
-    sealManifest(content, keyring.customerKey()),
-  );
-  await store.putRef(keyring.customerId, conversion.imageName, manifestId);
   const { clampedTimeCount } = plan;
-  await knownImages.keep(facts, { manifestId, clampedTimeCount });
-  const keptCount = kept.filter((name) => stored.has(name)).length;
-  const reusedLayerCount = image.layers.filter(({ diffId }) => !fresh.has(diffId)).length;
-  return {
-    manifestId,
-    layerBytes,
-    reusedLayerCount,
-    clampedTimeCount,
-    ...countChunks(content, stored, keptCount),
-  };
+  return { content: manifestContent(facts, { plan, segmentChunkCounts }, disk), clampedTimeCount };
 }
 
 /** The form in which a manifest keeps what size was asked for. */

@@ -8,7 +8,7 @@ import { CHUNK_BYTES, chunkNameOf } from "../chunk/chunk.ts";
 import { openChunk, type ChunkKey } from "../crypto/chunk-seal.ts";
 import { SEGMENT_BLOCK_BYTES } from "../segment/file-place.ts";
 import type { ChunkReader } from "../store/store.ts";
-import type { FileBody, LayerEntry } from "../tree/layer-entry.ts";
+import type { LayerEntry } from "../tree/layer-entry.ts";
 import type { Tree } from "../tree/tree.ts";
 import type { ChunkIntake } from "./chunk-intake.ts";
 import type { ChunkLedger } from "./chunk-sealer.ts";
@@ -21,14 +21,38 @@ interface ByteRange {
   readonly end: number;
 }
 
+/** Which bodies of a layer's segment are visible, by the block that each begins at: no two share one. */
+export interface VisibleBodies {
+  has(segmentBlock: number): boolean;
+}
+
+/** A byte for each block of a segment: a set of a million numbers takes many times as much. */
+class BlockMarks implements VisibleBodies {
+  #marks = new Uint8Array(0);
+
+  add(block: number): void {
+    if (block >= this.#marks.length) {
+      const larger = new Uint8Array(Math.max(block + 1, 2 * this.#marks.length));
+      larger.set(this.#marks);
+      this.#marks = larger;
+    }
+    this.#marks[block] = 1;
+  }
+
+  has(block: number): boolean {
+    return this.#marks[block] === 1;
+  }
+}
+
 /** The bodies that the finished tree still shows, by layer index. */
-export function visibleBodies(tree: Tree, layerCount: number): ReadonlySet<FileBody>[] {
-  const visible = Array.from({ length: layerCount }, () => new Set<FileBody>());
+export function visibleBodies(tree: Tree, layerCount: number): readonly VisibleBodies[] {
+  const visible = Array.from({ length: layerCount }, () => new BlockMarks());
   const todo = [tree.rootDirectory];
   for (let directory = todo.pop(); directory !== undefined; directory = todo.pop()) {
     for (const child of directory.children?.values() ?? []) {
       if (child.type === "dir") todo.push(child);
-      if (child.body !== undefined) visible[child.layerIndex]?.add(child.body);
+      const [first] = child.body?.runs ?? [];
+      if (first !== undefined) visible[child.layerIndex]?.add(first.segmentBlock);
     }
   }
   return visible;
@@ -36,13 +60,15 @@ export function visibleBodies(tree: Tree, layerCount: number): ReadonlySet<FileB
 
 /** The parts of a segment's chunks that hold bodies which are not visible, by chunk ordinal. */
 export function hiddenRanges(
-  entries: readonly LayerEntry[],
-  visible: ReadonlySet<FileBody>,
+  entries: Iterable<LayerEntry>,
+  visible: VisibleBodies,
 ): ReadonlyMap<number, readonly ByteRange[]> {
   const ranges = new Map<number, ByteRange[]>();
   for (const { body } of entries) {
-    if (body === undefined || visible.has(body)) continue;
-    for (const { segmentBlock, blockCount } of body.runs) {
+    const runs = body?.runs ?? [];
+    const [first] = runs;
+    if (first === undefined || visible.has(first.segmentBlock)) continue;
+    for (const { segmentBlock, blockCount } of runs) {
       const end = (segmentBlock + blockCount) * SEGMENT_BLOCK_BYTES;
       for (let at = segmentBlock * SEGMENT_BLOCK_BYTES; at < end;) {
         const ordinal = Math.floor(at / CHUNK_BYTES);

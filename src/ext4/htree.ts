@@ -119,8 +119,13 @@ function orderNames(names: readonly ByteString[]): { ordinals: Uint32Array; hash
     keys[ordinal] = (hash / 2) * ORDINAL_LIMIT + ordinal;
   });
   keys.sort((a, b) => a - b);
-  const ordinals = Uint32Array.from(keys, (key) => key % ORDINAL_LIMIT);
-  const hashes = Uint32Array.from(keys, (key) => 2 * Math.floor(key / ORDINAL_LIMIT));
+  // Not TypedArray.from with a function: that makes a list of objects of them first.
+  const ordinals = new Uint32Array(keys.length);
+  const hashes = new Uint32Array(keys.length);
+  keys.forEach((key, index) => {
+    ordinals[index] = key % ORDINAL_LIMIT;
+    hashes[index] = 2 * Math.floor(key / ORDINAL_LIMIT);
+  });
   for (let from = 0, to = 1; to <= hashes.length; to++) {
     if (to < hashes.length && hashes[to] === hashes[from]) continue;
     // The names came in byte order: within one hash only the minor hash can say otherwise.

@@ -10,7 +10,6 @@ export const SEGMENT_BLOCK_BYTES = 4096;
 export type FileBlocks = readonly { readonly fileBlock: number; readonly blockCount: number }[];
 
 const NO_RUNS: readonly BlockRun[] = [];
-const NOWHERE = -1;
 
 /**
  * A body whose runs may not all be known yet. There can be a million of them, and nearly every one has all of its blocks in one
@@ -18,26 +17,19 @@ const NOWHERE = -1;
  */
 export class PlacedBody implements FileBody {
   readonly sizeBytes: number;
-  #segmentBlock: number;
-  #runs: readonly BlockRun[] | undefined;
+  /** The runs, or of a single one that has all blocks of the file its first in the segment. */
+  #where: readonly BlockRun[] | number;
 
   constructor(sizeBytes: number, runs: readonly BlockRun[] = NO_RUNS) {
     this.sizeBytes = sizeBytes;
-    this.#segmentBlock = NOWHERE;
-    this.#runs = undefined;
+    this.#where = NO_RUNS;
     this.place(runs);
   }
 
   get runs(): readonly BlockRun[] {
-    if (this.#runs !== undefined) return this.#runs;
-    if (this.#segmentBlock === NOWHERE) return NO_RUNS;
-    return [
-      {
-        fileBlock: 0,
-        segmentBlock: this.#segmentBlock,
-        blockCount: divCeil(this.sizeBytes, SEGMENT_BLOCK_BYTES),
-      },
-    ];
+    if (typeof this.#where !== "number") return this.#where;
+    const blockCount = divCeil(this.sizeBytes, SEGMENT_BLOCK_BYTES);
+    return [{ fileBlock: 0, segmentBlock: this.#where, blockCount }];
   }
 
   /** Says where the body is; the runs are not copied. */
@@ -47,8 +39,7 @@ export class PlacedBody implements FileBody {
       runs.length === 1 &&
       first?.fileBlock === 0 &&
       first.blockCount === divCeil(this.sizeBytes, SEGMENT_BLOCK_BYTES);
-    this.#segmentBlock = isOne ? first.segmentBlock : NOWHERE;
-    this.#runs = isOne || runs.length === 0 ? undefined : runs;
+    this.#where = isOne ? first.segmentBlock : runs.length === 0 ? NO_RUNS : runs;
   }
 }
 
@@ -67,6 +58,11 @@ export class FilePlace {
     this.body = new PlacedBody(sizeBytes);
     this.#blocks = blocks;
     this.blockCount = blocks.reduce((sum, run) => sum + run.blockCount, 0);
+  }
+
+  /** True when all blocks have their places. */
+  get isComplete(): boolean {
+    return this.#runIndex === this.#blocks.length;
   }
 
   /** The next `blockCount` blocks lie from `segmentBlock` on. */

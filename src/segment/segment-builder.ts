@@ -7,15 +7,16 @@ import { assert, LambdaImgError } from "../base/error.ts";
 import { showByteString } from "../base/bytes.ts";
 import { ENTRIES_BYTES_MAX, ENTRY_BYTES, FILE_BYTES_MAX } from "../base/limit.ts";
 import { divCeil } from "../base/units.ts";
-import type { SparseRegion, TarEntry, TarSink, Timestamp } from "../tar/entry.ts";
-import type { LayerEntry } from "../tree/layer-entry.ts";
-import { SEGMENT_BLOCK_BYTES, type FileBlocks } from "./file-place.ts";
+import type { SparseRegion, TarEntry, TarSink } from "../tar/entry.ts";
+import type { FileBody, LayerEntry } from "../tree/layer-entry.ts";
+import { SEGMENT_BLOCK_BYTES, type FileBlocks, type FilePlace } from "./file-place.ts";
+import { EntryPacker, type PackedEntries } from "./packed-entries.ts";
 import { SegmentChunks, type SegmentChunkSink } from "./segment-chunks.ts";
 
 /** A segment whose chunks have all gone to the sink. */
 export interface Segment {
   readonly chunkCount: number;
-  readonly entries: readonly LayerEntry[];
+  readonly entries: PackedEntries;
 }
 
 /**
@@ -48,11 +49,11 @@ const SPARSE_REGION_BYTES = 128;
 /** Receives a layer's tar from a TarParser and gives chunks and entries. */
 export class SegmentBuilder implements TarSink {
   readonly #chunks: SegmentChunks;
-  readonly #entries: LayerEntry[] = [];
+  readonly #packer = new EntryPacker();
+  /** Entries in their order from the first on whose body has not all of its places: mostly those of one group. */
+  readonly #pending: PendingEntry[] = [];
   #body: BodyCursor | undefined;
   readonly #budget: EntryBudget;
-  /** Neighbours mostly have one time: they share its object. */
-  #mtime: Timestamp = { seconds: 0, nanoseconds: 0 };
 
   constructor(sink: SegmentChunkSink, budget: EntryBudget = new EntryBudget()) {
     this.#chunks = new SegmentChunks(sink);
@@ -65,22 +66,10 @@ export class SegmentBuilder implements TarSink {
     if (isFile && entry.sizeBytes > FILE_BYTES_MAX) throw fileTooLarge(entry);
     const regions = isFile ? regionsOf(entry) : [];
     const blocks = fileBlocks(regions);
-    const { seconds, nanoseconds } = this.#mtime;
-    const isSameTime = entry.mtime.seconds === seconds && entry.mtime.nanoseconds === nanoseconds;
-    if (!isSameTime) this.#mtime = entry.mtime;
-    this.#entries.push({
-      path: entry.path,
-      type: entry.type,
-      mode: entry.mode,
-      uid: entry.uid,
-      gid: entry.gid,
-      mtime: this.#mtime,
-      body: isFile ? this.#chunks.begin(entry.path, entry.sizeBytes, blocks) : undefined,
-      linkTarget: entry.linkTarget,
-      deviceMajor: entry.deviceMajor,
-      deviceMinor: entry.deviceMinor,
-      xattrs: entry.xattrs,
-    });
+    const place = isFile ? this.#chunks.begin(entry.path, entry.sizeBytes, blocks) : undefined;
+    const awaited = place?.isComplete === false ? place : undefined;
+    this.#pending.push({ entry: layerEntry(entry, place?.body), awaited });
+    this.#packPlaced();
     this.#body = isFile ? new BodyCursor(regions, blocks) : undefined;
   }
 
@@ -101,8 +90,43 @@ export class SegmentBuilder implements TarSink {
 
   /** Ends the segment: its last chunk is filled up with zeros. Call it once, after the parser's `finish`. */
   finish(): Segment {
-    return { chunkCount: this.#chunks.finish(), entries: this.#entries };
+    const chunkCount = this.#chunks.finish();
+    this.#packPlaced();
+    assert(this.#pending.length === 0, "after the last chunk every body has its places");
+    return { chunkCount, entries: this.#packer.finish() };
   }
+
+  /** Packs the entries before the first that still waits for places. */
+  #packPlaced(): void {
+    const waiting = this.#pending.findIndex(({ awaited }) => awaited?.isComplete === false);
+    const count = waiting < 0 ? this.#pending.length : waiting;
+    if (count === 0) return;
+    for (const { entry } of this.#pending.splice(0, count)) this.#packer.add(entry);
+  }
+}
+
+/** An entry whose body may not all be placed yet. */
+interface PendingEntry {
+  readonly entry: LayerEntry;
+  /** The place of its body, unless it was complete from the start. */
+  readonly awaited: FilePlace | undefined;
+}
+
+/** Field by field: a million spreads of an entry take a second more. */
+function layerEntry(entry: TarEntry, body: FileBody | undefined): LayerEntry {
+  return {
+    path: entry.path,
+    type: entry.type,
+    mode: entry.mode,
+    uid: entry.uid,
+    gid: entry.gid,
+    mtime: entry.mtime,
+    body,
+    linkTarget: entry.linkTarget,
+    deviceMajor: entry.deviceMajor,
+    deviceMinor: entry.deviceMinor,
+    xattrs: entry.xattrs,
+  };
 }
 
 /** Follows a body's bytes through its regions to their places among the file's blocks, holes left out. */

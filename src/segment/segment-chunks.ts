@@ -16,7 +16,7 @@ import {
   TAIL_UNIT_BLOCKS,
   type Draw,
 } from "./cut.ts";
-import { FilePlace, SEGMENT_BLOCK_BYTES, type FileBlocks, type PlacedBody } from "./file-place.ts";
+import { FilePlace, SEGMENT_BLOCK_BYTES, type FileBlocks } from "./file-place.ts";
 
 const CHUNK_BLOCKS = CHUNK_BYTES / SEGMENT_BLOCK_BYTES;
 
@@ -80,10 +80,10 @@ export class SegmentChunks {
   }
 
   /**
-   * The next file: its path as in the archive, its size and its blocks that are not holes. The runs of the body that is returned
-   * say where these are as soon as that is known, after `finish` at the latest.
+   * The next file: its path as in the archive, its size and its blocks that are not holes. The place that is returned
+   * is complete as soon as it is known where these are, after `finish` at the latest.
    */
-  begin(path: ByteString, sizeBytes: number, blocks: FileBlocks): PlacedBody {
+  begin(path: ByteString, sizeBytes: number, blocks: FileBlocks): FilePlace {
     const place = new FilePlace(sizeBytes, blocks);
     const wholeChunks = Math.floor(place.blockCount / CHUNK_BLOCKS);
     this.#wholeBytes = wholeChunks * CHUNK_BYTES;
@@ -92,7 +92,7 @@ export class SegmentChunks {
     this.#chunkCount += wholeChunks;
     const restCount = place.blockCount - wholeChunks * CHUNK_BLOCKS;
     this.#rest = restCount === 0 ? [] : this.#placeRest(place, restCount, drawOf(path));
-    return place.body;
+    return place;
   }
 
   /** Bytes at an offset into the file's blocks, put one behind the other without holes; offsets ascend. */

@@ -3,8 +3,7 @@ import { BinaryReader, BinaryWriter } from "../base/binary.ts";
 import { concatBytes, equalBytes, viewOf } from "../base/bytes.ts";
 import { assert, LambdaImgError } from "../base/error.ts";
 import { CHUNK_BYTES, DIGEST_BYTES } from "../chunk/chunk.ts";
-import type { LayerEntry } from "../tree/layer-entry.ts";
-import { readEntries, writeEntries } from "./_entry-codec.ts";
+import { PackedEntries } from "./packed-entries.ts";
 
 /** A segment and its stored chunks. */
 export interface SegmentContent {
@@ -15,7 +14,7 @@ export interface SegmentContent {
   readonly names: Uint8Array;
   readonly keys: Uint8Array;
   readonly plainDigests: Uint8Array;
-  readonly entries: readonly LayerEntry[];
+  readonly entries: PackedEntries;
 }
 
 /** The two parts of a record. */
@@ -46,9 +45,8 @@ export function encodeSegment(content: SegmentContent): SegmentParts {
     view.setUint32(at, ordinal, true);
     clear.set(names.subarray(position * DIGEST_BYTES, (position + 1) * DIGEST_BYTES), at + 4);
   });
-  const writer = new BinaryWriter();
-  writeEntries(writer, content.entries);
-  return { clear, secrets: concatBytes(keys, plainDigests, writer.finish()) };
+  const { length, bytes } = content.entries;
+  return { clear, secrets: concatBytes(keys, plainDigests, encodeCount(length), bytes) };
 }
 
 /**
@@ -67,7 +65,7 @@ export function clearBytesOf(record: Uint8Array): number {
 }
 
 /**
- * Reads the parts of a record whose seal fits. Arrays are fresh memory.
+ * Reads the parts of a record whose seal fits. Arrays are fresh memory, but the entries stay in that of the secrets.
  * @throws STORE_INVALID
  */
 export function decodeSegment({ clear, secrets }: SegmentParts): SegmentContent {
@@ -87,9 +85,11 @@ export function decodeSegment({ clear, secrets }: SegmentParts): SegmentContent 
   }
   const digestsBytes = storedCount * DIGEST_BYTES;
   if (secrets.length < 2 * digestsBytes) throw invalid("its keys end too early");
-  const reader = new BinaryReader(secrets.subarray(2 * digestsBytes));
-  const entries = readEntries(reader);
-  if (!reader.isAtEnd) throw invalid("bytes follow the entries");
+  const counted = secrets.subarray(2 * digestsBytes);
+  const entryCount = new BinaryReader(counted).number();
+  // A number has one form, so this is how long the one just read is.
+  const entries = new PackedEntries(entryCount, counted.subarray(encodeCount(entryCount).length));
+  entries.check();
   return {
     chunkCount,
     ordinals,
@@ -98,6 +98,12 @@ export function decodeSegment({ clear, secrets }: SegmentParts): SegmentContent 
     plainDigests: secrets.slice(digestsBytes, 2 * digestsBytes),
     entries,
   };
+}
+
+function encodeCount(count: number): Uint8Array {
+  const writer = new BinaryWriter();
+  writer.number(count);
+  return writer.finish();
 }
 
 function invalid(why: string): LambdaImgError {

@@ -10,10 +10,11 @@ import {
   SYMLINK_TARGET_BYTES_MAX,
   TREE_INODE_COUNT_MAX,
 } from "../base/limit.ts";
-import type { LayerEntry } from "./layer-entry.ts";
-import { nameTooLong, splitPath } from "./path.ts";
-import { assignSlots, DIRECTORY_RUN_UNIT, FILE_RUN_UNIT } from "./slots.ts";
-import type { Inode, LayerSlots, Tree } from "./tree.ts";
+import type { LayerEntries, LayerEntry } from "./layer-entry.ts";
+import { nameTooLong, ownByteString, splitPath } from "./path.ts";
+import { DIRECTORY_RUN_UNIT, FILE_RUN_UNIT, SlotAssigner } from "./slots.ts";
+import { TreeInode, type Ownership } from "./_tree-inode.ts";
+import type { LayerSlots, Tree } from "./tree.ts";
 
 // layer.md, "Whiteouts": a whiteout is an empty file whose name is this prefix and the hidden name.
 const WHITEOUT_PREFIX = ".wh.";
@@ -22,27 +23,37 @@ const OPAQUE_NAME = ".wh..wh..opq";
 
 /** Layers in, tree out. Memory is proportional to the number of inodes; no bytes of files are held. */
 export class Flattener {
-  readonly #root: Inode = newDirectory(0, -1);
+  readonly #root: TreeInode = TreeInode.directory(0, -1);
   readonly #slots: LayerSlots[] = [];
   #layerIndex = 0;
   /** The next directory slot that no entry of the layer has: for directories without one. */
   #impliedSlot = 0;
   #inodeCount = 1;
+  /** That of the last entry: the next one's mostly is the same. */
+  #ownership: Ownership = { uid: 0, gid: 0, xattrs: undefined };
 
   /**
    * Puts the next layer on top. Whiteouts and opaque markers come first, whatever their place in the layer: they
    * "hide resources of lower layers" only; then every other entry, in the order of the archive, as tar extracts it.
    * @throws TREE_INVALID, WHITEOUT_INVALID, TAR_PATH_UNSAFE, PATH_TOO_LONG, TREE_TOO_LARGE
    */
-  applyLayer(entries: readonly LayerEntry[]): void {
-    const files = assignSlots(entries, FILE_RUN_UNIT, hasFileSlot);
-    const directories = assignSlots(entries, DIRECTORY_RUN_UNIT, hasDirectorySlot);
-    this.#impliedSlot = directories.count;
+  applyLayer(entries: LayerEntries): void {
+    const fileSlots = new SlotAssigner(entries.length, FILE_RUN_UNIT);
+    const directorySlots = new SlotAssigner(entries.length, DIRECTORY_RUN_UNIT);
+    let ordinal = 0;
     for (const entry of entries) {
       // Cheap test first: nearly no path holds a whiteout, and splitting every path twice would cost.
       if (entry.path.includes(WHITEOUT_PREFIX)) this.#applyWhiteout(splitPath(entry.path), entry);
+      if (entry.type === "dir") directorySlots.add(ordinal, entry.path);
+      else if (entry.type !== "hardlink") fileSlots.add(ordinal, entry.path);
+      ordinal++;
     }
-    for (const [ordinal, entry] of entries.entries()) {
+    const files = fileSlots.finish();
+    const directories = directorySlots.finish();
+    this.#impliedSlot = directories.count;
+    ordinal = -1;
+    for (const entry of entries) {
+      ordinal++;
       const names = splitPath(entry.path);
       // What lies below a name with the prefix is no content either: AUFS kept its links in `.wh..wh.plnk/`.
       if (entry.path.includes(WHITEOUT_PREFIX) && names.some((name) => name.startsWith(WHITEOUT_PREFIX)))
@@ -84,7 +95,7 @@ export class Flattener {
     if (name === undefined) {
       if (entry.type !== "dir")
         throw invalid(entry, `expected a directory for the root, found a ${entry.type}`);
-      setAttributes(this.#root, entry);
+      this.#root.setAttributes(entry, this.#ownershipOf(entry));
       return;
     }
     const parent = this.#makeDirectory(names, entry);
@@ -93,14 +104,14 @@ export class Flattener {
       this.#link(parent, name, entry);
     } else if (entry.type === "dir" && old?.type === "dir") {
       // layer.md, "Additions and Modifications": an existing directory's attributes are replaced, its names stay.
-      setAttributes(old, entry);
+      old.setAttributes(entry, this.#ownershipOf(entry));
     } else {
       if (old !== undefined) removeName(parent, name, old);
-      parent.set(name, this.#newInode(entry, slot));
+      parent.set(ownByteString(name), this.#newInode(entry, slot));
     }
   }
 
-  #link(parent: Map<ByteString, Inode>, name: ByteString, entry: LayerEntry): void {
+  #link(parent: Map<ByteString, TreeInode>, name: ByteString, entry: LayerEntry): void {
     const targetNames = splitPath(entry.linkTarget);
     const targetName = targetNames.pop();
     const directory = targetName === undefined ? undefined : this.#findDirectory(targetNames, entry);
@@ -115,39 +126,27 @@ export class Flattener {
     if (old !== undefined) removeName(parent, name, old);
     // The inode's attributes stay as its own entry gave them: a link is a name, as for tar.
     target.nameCount++;
-    parent.set(name, target);
+    parent.set(ownByteString(name), target);
   }
 
-  #newInode(entry: LayerEntry, slot: number): Inode {
+  #newInode(entry: LayerEntry, slot: number): TreeInode {
     this.#count(entry);
     if (entry.type === "dir") {
-      const directory = newDirectory(this.#layerIndex, slot);
-      setAttributes(directory, entry);
+      const directory = TreeInode.directory(this.#layerIndex, slot);
+      directory.setAttributes(entry, this.#ownershipOf(entry));
       return directory;
     }
     if (entry.type === "symlink") checkSymlink(entry);
     if (entry.type === "char" || entry.type === "block") checkDevice(entry);
-    const inode: Inode = {
-      type: entry.type === "hardlink" ? "file" : entry.type,
-      mode: 0,
-      uid: 0,
-      gid: 0,
-      mtime: entry.mtime,
-      xattrs: undefined,
-      nameCount: 1,
-      layerIndex: this.#layerIndex,
-      slot,
-      body: entry.body,
-      linkTarget: entry.linkTarget,
-      deviceMajor: entry.deviceMajor,
-      deviceMinor: entry.deviceMinor,
-      children: undefined,
-      isImplied: false,
-    };
-    setAttributes(inode, entry);
-    // Linux gives every symbolic link these permissions and lets nobody change them (symlink(7)).
-    if (inode.type === "symlink") inode.mode = 0o777;
-    return inode;
+    const type = entry.type === "hardlink" ? "file" : entry.type;
+    return TreeInode.of(entry, this.#ownershipOf(entry), { type, layerIndex: this.#layerIndex, slot });
+  }
+
+  #ownershipOf({ uid, gid, xattrs }: LayerEntry): Ownership {
+    const last = this.#ownership;
+    if (uid !== last.uid || gid !== last.gid || xattrs !== last.xattrs)
+      this.#ownership = { uid, gid, xattrs };
+    return this.#ownership;
   }
 
   #count(entry: LayerEntry): void {
@@ -161,12 +160,12 @@ export class Flattener {
   }
 
   /** The directory of these names, symbolic links followed inside the root, or `undefined`. */
-  #findDirectory(names: readonly ByteString[], entry: LayerEntry): Inode | undefined {
+  #findDirectory(names: readonly ByteString[], entry: LayerEntry): TreeInode | undefined {
     return this.#resolve(names, entry, false);
   }
 
   /** The names in the directory of these names; directories that are missing come into being. */
-  #makeDirectory(names: readonly ByteString[], entry: LayerEntry): Map<ByteString, Inode> {
+  #makeDirectory(names: readonly ByteString[], entry: LayerEntry): Map<ByteString, TreeInode> {
     const children = this.#resolve(names, entry, true)?.children;
     if (children === undefined) throw invalid(entry, "a parent of the entry is not a directory");
     return children;
@@ -176,8 +175,8 @@ export class Flattener {
    * Walks down as the kernel does after a chroot: a symbolic link is followed within the root directory, an
    * absolute one from the root directory, and `..` in a link's target stops there.
    */
-  #resolve(names: readonly ByteString[], entry: LayerEntry, isMaking: boolean): Inode | undefined {
-    const parents: Inode[] = [];
+  #resolve(names: readonly ByteString[], entry: LayerEntry, isMaking: boolean): TreeInode | undefined {
+    const parents: TreeInode[] = [];
     let here = this.#root;
     let followed = 0;
     const todo = [...names].reverse();
@@ -194,8 +193,8 @@ export class Flattener {
         if (!isMaking) return undefined;
         if (name.length > NAME_BYTES_MAX) throw nameTooLong(entry.path, name.length);
         this.#count(entry);
-        child = newDirectory(this.#layerIndex, this.#impliedSlot++);
-        children.set(name, child);
+        child = TreeInode.directory(this.#layerIndex, this.#impliedSlot++);
+        children.set(ownByteString(name), child);
       }
       if (child.type === "symlink") {
         if (++followed > SYMLINK_FOLLOW_MAX) throw invalid(entry, "too many levels of symbolic links");
@@ -214,46 +213,8 @@ export class Flattener {
   }
 }
 
-function hasFileSlot(entry: LayerEntry): boolean {
-  return entry.type !== "dir" && entry.type !== "hardlink";
-}
-
-function hasDirectorySlot(entry: LayerEntry): boolean {
-  return entry.type === "dir";
-}
-
-function newDirectory(layerIndex: number, slot: number): Inode {
-  return {
-    type: "dir",
-    // What no layer says is fixed: docs/fidelity.md, "Directories without an entry".
-    mode: 0o755,
-    uid: 0,
-    gid: 0,
-    mtime: { seconds: 0, nanoseconds: 0 },
-    xattrs: undefined,
-    nameCount: 1,
-    layerIndex,
-    slot,
-    body: undefined,
-    linkTarget: asByteString(""),
-    deviceMajor: 0,
-    deviceMinor: 0,
-    children: new Map(),
-    isImplied: true,
-  };
-}
-
-function setAttributes(inode: Inode, entry: LayerEntry): void {
-  inode.mode = entry.mode;
-  inode.uid = entry.uid;
-  inode.gid = entry.gid;
-  inode.mtime = entry.mtime;
-  inode.xattrs = entry.xattrs;
-  inode.isImplied = false;
-}
-
 /** Takes a name away; of what lies below a directory, every inode loses the names it had there. */
-function removeName(children: Map<ByteString, Inode>, name: ByteString, inode: Inode): void {
+function removeName(children: Map<ByteString, TreeInode>, name: ByteString, inode: TreeInode): void {
   children.delete(name);
   const gone = [inode];
   for (let next = gone.pop(); next !== undefined; next = gone.pop()) {

@@ -1,5 +1,11 @@
 /** Paths of layer entries as lists of names (image-spec layer.md; tar archives write them in many ways). */
-import { asByteString, showByteString, type ByteString } from "../base/bytes.ts";
+import {
+  asByteString,
+  fromByteString,
+  showByteString,
+  toByteString,
+  type ByteString,
+} from "../base/bytes.ts";
 import { LambdaImgError } from "../base/error.ts";
 import { NAME_BYTES_MAX } from "../base/limit.ts";
 
@@ -25,6 +31,17 @@ export function splitPath(path: ByteString): ByteString[] {
     names.push(asByteString(name));
   }
   return names;
+}
+
+/** V8's SlicedString::kMinLength. */
+const SLICED_LENGTH_MIN = 13;
+
+/**
+ * The byte string in memory of its own. V8 copies parts of a string that have up to 12 characters, while a longer one keeps alive
+ * what it was cut from: of a million names in a tree, each would hold its whole path.
+ */
+export function ownByteString(text: ByteString): ByteString {
+  return text.length < SLICED_LENGTH_MIN ? text : toByteString(fromByteString(text));
 }
 
 /** The error for a name that no Linux file system can hold. */

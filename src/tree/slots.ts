@@ -6,7 +6,7 @@
 import { asByteString, fromByteString, viewOf, type ByteString } from "../base/bytes.ts";
 import { sha256 } from "../base/digest.ts";
 import { alignUp } from "../base/units.ts";
-import type { LayerEntry } from "./layer-entry.ts";
+import { ownByteString } from "./path.ts";
 
 /** The slots of one class of a layer's entries. */
 export interface SlotRun {
@@ -33,31 +33,61 @@ export function coarse(count: number, unit: number): number {
 }
 
 /**
- * Gives slots to the entries that `isMember` takes, run by run in the order in which their directories first come. A
- * run's room is its count rounded up by `coarse` to a multiple of `runUnit`.
+ * Gives slots to entries of one class, run by run in the order in which their directories first come. A run's room is
+ * its count rounded up by `coarse` to a multiple of `runUnit`.
  */
-export function assignSlots(
-  entries: readonly LayerEntry[],
-  runUnit: number,
-  isMember: (entry: LayerEntry) => boolean,
-): SlotRun {
-  const runs = new Map<ByteString, number[]>();
-  entries.forEach((entry, ordinal) => {
-    if (!isMember(entry)) return;
-    const parent = parentPath(entry.path);
-    const run = runs.get(parent);
-    if (run === undefined) runs.set(parent, [ordinal]);
-    else run.push(ordinal);
-  });
-  const slots = new Int32Array(entries.length).fill(-1);
-  let count = 0;
-  for (const [parent, run] of runs) {
-    const room = coarse(run.length, runUnit);
-    if (isCutBefore(parent, room)) count = alignUp(count, CUT_UNIT);
-    for (const [i, ordinal] of run.entries()) slots[ordinal] = count + i;
-    count += room;
+export class SlotAssigner {
+  readonly #runUnit: number;
+  /** By ordinal of the entry: the index of its run, or -1. Numbers only, since a layer can have a million entries. */
+  readonly #runs: Int32Array;
+  /** The index of each directory's run, in order. */
+  readonly #runIndexes = new Map<ByteString, number>();
+  readonly #counts: number[] = [];
+  /** Neighbours mostly are of one directory. */
+  #last = { parent: asByteString(""), runIndex: -1 };
+
+  /** For a layer of `entryCount` entries. */
+  constructor(entryCount: number, runUnit: number) {
+    this.#runs = new Int32Array(entryCount).fill(-1);
+    this.#runUnit = runUnit;
   }
-  return { slots, count };
+
+  /** Takes an entry in, in the order of the layer. */
+  add(ordinal: number, path: ByteString): void {
+    const parent = parentPath(path);
+    if (this.#last.runIndex < 0 || parent !== this.#last.parent)
+      this.#last = { parent, runIndex: this.#runOf(parent) };
+    const { runIndex } = this.#last;
+    this.#runs[ordinal] = runIndex;
+    this.#counts[runIndex] = (this.#counts[runIndex] ?? 0) + 1;
+  }
+
+  /** The slots of all entries taken in. Call it once. */
+  finish(): SlotRun {
+    const next: number[] = [];
+    let count = 0;
+    for (const [parent, runIndex] of this.#runIndexes) {
+      const room = coarse(this.#counts[runIndex] ?? 0, this.#runUnit);
+      if (isCutBefore(parent, room)) count = alignUp(count, CUT_UNIT);
+      next[runIndex] = count;
+      count += room;
+    }
+    const slots = this.#runs.map((runIndex) => {
+      const slot = next[runIndex];
+      if (slot === undefined) return -1;
+      next[runIndex] = slot + 1;
+      return slot;
+    });
+    return { slots, count };
+  }
+
+  #runOf(parent: ByteString): number {
+    const known = this.#runIndexes.get(parent);
+    if (known !== undefined) return known;
+    const runIndex = this.#runIndexes.size;
+    this.#runIndexes.set(ownByteString(parent), runIndex);
+    return runIndex;
+  }
 }
 
 /** The path up to its last name, as the archive writes it, less slashes at the end. */

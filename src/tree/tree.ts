@@ -5,15 +5,15 @@ import type { FileBody } from "./layer-entry.ts";
 
 /** A file's metadata and content; a directory's names. One object an inode: hard links share it. */
 export interface Inode {
-  type: "file" | "dir" | "symlink" | "char" | "block" | "fifo";
-  mode: number;
-  uid: number;
-  gid: number;
+  readonly type: "file" | "dir" | "symlink" | "char" | "block" | "fifo";
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
   mtime: Timestamp;
   /** `undefined` where there are none. */
-  xattrs: ReadonlyMap<ByteString, Uint8Array> | undefined;
+  readonly xattrs: ReadonlyMap<ByteString, Uint8Array> | undefined;
   /** Names that refer to this inode; of a directory always 1. */
-  nameCount: number;
+  readonly nameCount: number;
   /** The layer whose entry made this inode (for an implied directory: that made it necessary). */
   readonly layerIndex: number;
   /**
@@ -30,7 +30,7 @@ export interface Inode {
   /** Directories only. Order of insertion; users sort. */
   readonly children: Map<ByteString, Inode> | undefined;
   /** True for a directory that no layer has an entry for. */
-  isImplied: boolean;
+  readonly isImplied: boolean;
 }
 
 /** How many slots of each class a layer takes. */

@@ -6,6 +6,20 @@ import type { BlockRun } from "../../src/tree/layer-entry.ts";
 test("a file without blocks has no place", () => {
   const place = new FilePlace(7, []);
   expect([place.blockCount, place.body.sizeBytes, place.body.runs]).toEqual([0, 7, []]);
+  expect(place.isComplete).toBe(true);
+});
+
+test("a place is complete with its last block", () => {
+  const place = new FilePlace(7, [
+    { fileBlock: 0, blockCount: 2 },
+    { fileBlock: 9, blockCount: 1 },
+  ]);
+  const found = [0, 1, 2].map((segmentBlock) => {
+    const { isComplete } = place;
+    place.put(segmentBlock, 1);
+    return isComplete;
+  });
+  expect([...found, place.isComplete]).toEqual([false, false, false, true]);
 });
 
 test("pieces become runs; neighbours in file and segment are one", () => {

@@ -6,10 +6,11 @@ import { ENTRY_BYTES, FILE_BYTES_MAX } from "../../src/base/limit.ts";
 import { CHUNK_BYTES } from "../../src/chunk/chunk.ts";
 import { EntryBudget, SegmentBuilder } from "../../src/segment/segment-builder.ts";
 import type { TarEntry } from "../../src/tar/entry.ts";
-import { bodyBytes, makeSegment, sinkOf } from "../support/layer-tree.ts";
+import { bodyBytes, sinkOf } from "../support/layer-tree.ts";
 import { tarBuilder, type SparseForm } from "../support/tar-builder.ts";
 import { naiveSegment, type NaiveFile } from "./_naive-segment.ts";
-import { QUIET } from "./_paths.ts";
+import { cuttingPath, QUIET } from "./_paths.ts";
+import { makeUnpacked } from "./_unpack.ts";
 
 const BLOCK = 4096;
 
@@ -41,7 +42,7 @@ describe("SegmentBuilder", () => {
       .fifo("p")
       .device("c", "char", { devmajor: 1, devminor: 3 })
       .end();
-    const { chunkCount, chunks, entries } = makeSegment(tar);
+    const { chunkCount, chunks, entries } = makeUnpacked(tar);
     expect([chunkCount, chunks]).toEqual([0, []]);
     expect(entries.map(({ path, type, body }) => [path, type, body?.runs])).toEqual([
       ["d/", "dir", undefined],
@@ -55,9 +56,24 @@ describe("SegmentBuilder", () => {
     expect(entries[2]?.linkTarget).toBe("t");
   });
 
+  test("entries keep their order while some wait for the places of a body", () => {
+    const tar = tarBuilder().file(QUIET[0]!, "x").file("empty").dir("d/").file(QUIET[1]!, "y");
+    tar.file(cuttingPath(1), "z").symlink("s", "t").file("none");
+    const { entries } = makeUnpacked(tar.end());
+    expect(entries.map(({ path, body }) => [path, body?.runs[0]?.segmentBlock])).toEqual([
+      [QUIET[0], 0],
+      ["empty", undefined],
+      ["d/", undefined],
+      [QUIET[1], 1],
+      [cuttingPath(1), 4],
+      ["s", undefined],
+      ["none", undefined],
+    ]);
+  });
+
   test("each body starts on a block; what is between bodies is zero", () => {
     const [one, two] = [QUIET[0]!, QUIET[1]!];
-    const { chunks, entries } = makeSegment(
+    const { chunks, entries } = makeUnpacked(
       tarBuilder()
         .file(one, "a")
         .file(two, "b".repeat(BLOCK + 1))
@@ -77,7 +93,7 @@ describe("SegmentBuilder", () => {
   test("an empty file never makes a cut", () => {
     const tar = tarBuilder().file(QUIET[0]!, "x");
     for (let i = 0; i < 3000; i++) tar.file(`e${i}`);
-    expect(makeSegment(tar.end()).chunkCount).toBe(1);
+    expect(makeUnpacked(tar.end()).chunkCount).toBe(1);
   });
 
   test("regions that share a block, or lie side by side, become one run", () => {
@@ -91,7 +107,8 @@ describe("SegmentBuilder", () => {
     builder.entry(entry({ path: asByteString(QUIET[0]!), sizeBytes: 100 * BLOCK, sparseRegions: regions }));
     for (const { sizeBytes } of regions) builder.body(new Uint8Array(sizeBytes).fill(7));
     builder.entryEnd();
-    const body = builder.finish().entries[0]?.body;
+    const [packed] = builder.finish().entries;
+    const body = packed?.body;
     expect(body?.sizeBytes).toBe(100 * BLOCK);
     expect(body?.runs).toEqual([
       { fileBlock: 0, segmentBlock: 0, blockCount: 3 },
@@ -107,7 +124,7 @@ describe("SegmentBuilder", () => {
     const tar = tarBuilder()
       .sparse(form, { path: "sparse", realSize: 4 * CHUNK_BYTES, parts })
       .end();
-    const { chunks, entries } = makeSegment(tar);
+    const { chunks, entries } = makeUnpacked(tar);
     const expected = new Uint8Array(4 * CHUNK_BYTES);
     expected.fill(97, 5000, 5512);
     expected.fill(98, 3 * CHUNK_BYTES + 1, 3 * CHUNK_BYTES + 1025);
@@ -127,9 +144,9 @@ describe("SegmentBuilder", () => {
       ],
     });
     const bytes = tar.file("last", "z".repeat(CHUNK_BYTES + 1)).end();
-    const whole = makeSegment(bytes);
+    const whole = makeUnpacked(bytes);
     for (const pieceBytes of [1, 511, 512, 65_537]) {
-      const { chunks, ...segment } = makeSegment(bytes, pieceBytes);
+      const { chunks, ...segment } = makeUnpacked(bytes, pieceBytes);
       expect(segment.entries).toEqual(whole.entries);
       expect(segment.entries.map(({ body }) => body?.runs)).toEqual(
         whole.entries.map(({ body }) => body?.runs),
@@ -190,7 +207,7 @@ describe("SegmentBuilder", () => {
           const naive = naiveSegment(files);
           expect(chunkCount).toBe(chunks.length);
           expect(Buffer.compare(Buffer.concat(chunks), naive.bytes)).toBe(0);
-          const places = entries.map(({ body }) =>
+          const places = Array.from(entries, ({ body }) =>
             body!.runs.flatMap((run) =>
               Array.from({ length: run.blockCount }, (_, i) => [run.fileBlock + i, run.segmentBlock + i]),
             ),

@@ -3,9 +3,10 @@ import { describe, expect, test } from "vitest";
 import { CHUNK_BYTES } from "../../src/chunk/chunk.ts";
 import { SegmentChunks } from "../../src/segment/segment-chunks.ts";
 import { asByteString } from "../../src/base/bytes.ts";
-import { bodyBytes, makeSegment, sinkOf } from "../support/layer-tree.ts";
+import { bodyBytes, sinkOf } from "../support/layer-tree.ts";
 import { tarBuilder } from "../support/tar-builder.ts";
 import { cuttingPath, QUIET } from "./_paths.ts";
+import { makeUnpacked } from "./_unpack.ts";
 
 const BLOCK = 4096;
 
@@ -13,8 +14,8 @@ describe("SegmentChunks", () => {
   test("whole chunks of a file are the same wherever it comes; the rest shares a chunk", () => {
     const [small, big] = [QUIET[0]!, QUIET[1]!];
     const body = Uint8Array.from({ length: 3 * CHUNK_BYTES + BLOCK }, (_, i) => (i * 7 + (i >> 12)) % 253);
-    const alone = makeSegment(tarBuilder().file(big, body).end());
-    const behind = makeSegment(tarBuilder().file(small, "x").file(big, body).end());
+    const alone = makeUnpacked(tarBuilder().file(big, body).end());
+    const behind = makeUnpacked(tarBuilder().file(small, "x").file(big, body).end());
     expect(alone.entries[0]?.body?.runs).toEqual([{ fileBlock: 0, segmentBlock: 0, blockCount: 385 }]);
     expect(behind.entries.map(({ body: place }) => place?.runs)).toEqual([
       [{ fileBlock: 0, segmentBlock: 384, blockCount: 1 }],
@@ -32,7 +33,7 @@ describe("SegmentChunks", () => {
     const runs = (...paths: string[]): (number | undefined)[] => {
       const tar = tarBuilder();
       for (const path of paths) tar.file(path, "x");
-      return makeSegment(tar.end()).entries.map(({ body }) => body?.runs[0]?.segmentBlock);
+      return makeUnpacked(tar.end()).entries.map(({ body }) => body?.runs[0]?.segmentBlock);
     };
     expect(runs(plain, plain)).toEqual([0, 1]);
     expect(runs(plain, cut, plain, cut)).toEqual([0, 4, 5, 8]);
@@ -45,7 +46,7 @@ describe("SegmentChunks", () => {
     const placesOf = (...rows: readonly (readonly [string, number])[]): (number | undefined)[] => {
       const tar = tarBuilder().file(first, blocks(61)).file(second, blocks(60));
       for (const [path, count] of rows) tar.file(path, blocks(count));
-      return makeSegment(tar.end())
+      return makeUnpacked(tar.end())
         .entries.slice(2)
         .map(({ body }) => body?.runs[0]?.segmentBlock);
     };
@@ -61,7 +62,7 @@ describe("SegmentChunks", () => {
   test("where no file begins near a chunk's end the next one goes on in the next chunk", () => {
     const body = Uint8Array.from({ length: 50 * BLOCK }, (_, i) => (i >> 12) + 1);
     const tar = tarBuilder().file(QUIET[0]!, body).file(QUIET[1]!, body).file(QUIET[2]!, body).end();
-    const { entries, chunks } = makeSegment(tar);
+    const { entries, chunks } = makeUnpacked(tar);
     expect(entries[2]?.body?.runs).toEqual([{ fileBlock: 0, segmentBlock: 100, blockCount: 50 }]);
     expect(Buffer.compare(bodyBytes(entries[2]!.body!, chunks), body)).toBe(0);
   });
@@ -71,7 +72,7 @@ describe("SegmentChunks", () => {
     const blocks = (count: number): Uint8Array => new Uint8Array(count * BLOCK).fill(1);
     const tar = tarBuilder().file(QUIET[0]!, blocks(2)).file(cut, blocks(4));
     tar.file(QUIET[1]!, blocks(62)).file(QUIET[2]!, blocks(62)).file(cut, blocks(4));
-    const places = makeSegment(tar.end()).entries.map(({ body }) => body?.runs[0]?.segmentBlock);
+    const places = makeUnpacked(tar.end()).entries.map(({ body }) => body?.runs[0]?.segmentBlock);
     expect(places).toEqual([0, 128, 132, 194, 4]);
   });
 

@@ -173,6 +173,21 @@ describe("attributes", () => {
     expect(at(root, "d/e")).toMatchObject({ ...odd, isImplied: false });
   });
 
+  test("of neighbours with one owner are still each inode's own", () => {
+    const owner = { uid: 3, gid: 4, xattrs };
+    const files = ["a", "b", "d/c"].map((path, i) => entry(path, { ...owner, mode: i }));
+    const root = flatten([directory("d", owner), ...files], [directory("d", { uid: 9 })]);
+    for (const [mode, path] of ["a", "b", "d/c"].entries())
+      expect(at(root, path)).toMatchObject({ ...owner, mode });
+    expect(at(root, "d")).toMatchObject({ uid: 9, gid: 0, xattrs: undefined });
+  });
+
+  test("of an entry that says what an implied directory has make one that is not implied", () => {
+    const mtime = { seconds: 0, nanoseconds: 0 };
+    const root = flatten([directory("d", { mode: 0o755, uid: 0, gid: 0, mtime })]);
+    expect(at(root, "d")).toMatchObject({ mode: 0o755, uid: 0, gid: 0, mtime, isImplied: false });
+  });
+
   test("of a hard link's entry do not count", () => {
     const root = flatten([entry("a", { ...odd, xattrs }), { ...link("b", "a"), mode: 0, uid: 1 }]);
     expect(at(root, "b")).toBe(at(root, "a"));

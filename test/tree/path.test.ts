@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 
 import { asByteString } from "../../src/base/bytes.ts";
 import { isLambdaImgError } from "../../src/base/error.ts";
-import { nameTooLong, splitPath } from "../../src/tree/path.ts";
+import { nameTooLong, ownByteString, splitPath } from "../../src/tree/path.ts";
 
 const split = (path: string): string[] => splitPath(asByteString(path));
 
@@ -57,4 +57,9 @@ test("nameTooLong names path, limit and length", () => {
   const error = nameTooLong(asByteString("a/b"), 300);
   expect(isLambdaImgError(error, "PATH_TOO_LONG")).toBe(true);
   expect(error.message).toBe("a/b: name too long: expected at most 255 bytes, found 300");
+});
+
+test("a byte string of its own has the same bytes", () => {
+  const all = asByteString(String.fromCharCode(...Array.from({ length: 256 }, (_, byte) => byte)));
+  expect([ownByteString(all), ownByteString(asByteString(""))]).toEqual([all, ""]);
 });

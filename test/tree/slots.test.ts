@@ -2,26 +2,19 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 
 import { asByteString } from "../../src/base/bytes.ts";
-import type { LayerEntry } from "../../src/tree/layer-entry.ts";
-import { assignSlots, coarse } from "../../src/tree/slots.ts";
+import { coarse, SlotAssigner, type SlotRun } from "../../src/tree/slots.ts";
 
-function file(path: string): LayerEntry {
-  return {
-    path: asByteString(path),
-    type: "file",
-    mode: 0o644,
-    uid: 0,
-    gid: 0,
-    mtime: { seconds: 0, nanoseconds: 0 },
-    body: undefined,
-    linkTarget: asByteString(""),
-    deviceMajor: 0,
-    deviceMinor: 0,
-    xattrs: undefined,
-  };
+/** The slots of these paths, but for those that are not of the class. */
+function assignSlots(
+  paths: readonly string[],
+  runUnit: number,
+  isMember: (path: string) => boolean = () => true,
+): SlotRun {
+  const assigner = new SlotAssigner(paths.length, runUnit);
+  for (const [ordinal, path] of paths.entries())
+    if (isMember(path)) assigner.add(ordinal, asByteString(path));
+  return assigner.finish();
 }
-
-const isAny = (): boolean => true;
 
 describe("coarse", () => {
   test.each([
@@ -53,9 +46,9 @@ describe("coarse", () => {
   });
 });
 
-describe("assignSlots", () => {
+describe("SlotAssigner", () => {
   test("gives the files of one directory neighbouring slots, in the order of the archive", () => {
-    const { slots } = assignSlots(["a/1", "b/1", "a/2", "a/3", "b/2"].map(file), 4, isAny);
+    const { slots } = assignSlots(["a/1", "b/1", "a/2", "a/3", "b/2"], 4);
     const [a1 = 0, b1 = 0, a2, a3, b2] = slots;
     expect([a2, a3]).toEqual([a1 + 1, a1 + 2]);
     expect(b2).toBe(b1 + 1);
@@ -63,13 +56,13 @@ describe("assignSlots", () => {
   });
 
   test("groups by the path as written, without slashes at its end", () => {
-    const { slots } = assignSlots(["d/x/", "d/y", "./d/z"].map(file), 4, isAny);
+    const { slots } = assignSlots(["d/x/", "d/y", "./d/z"], 4);
     expect(slots[1]).toBe((slots[0] ?? 0) + 1);
     expect(slots[2]).toBeGreaterThanOrEqual(4);
   });
 
   test("gives no slot to other entries", () => {
-    const { slots, count } = assignSlots(["a", "b", "c"].map(file), 1, (entry) => entry.path !== "b");
+    const { slots, count } = assignSlots(["a", "b", "c"], 1, (path) => path !== "b");
     expect(slots[1]).toBe(-1);
     expect([...slots].filter((slot) => slot >= 0)).toHaveLength(2);
     expect(count).toBeGreaterThanOrEqual(2);
@@ -80,7 +73,7 @@ describe("assignSlots", () => {
     const path = fc.array(name, { minLength: 1, maxLength: 4 }).map((names) => names.join("/"));
     fc.assert(
       fc.property(fc.array(path, { maxLength: 60 }), fc.constantFrom(1, 4), (paths, unit) => {
-        const { slots, count } = assignSlots(paths.map(file), unit, isAny);
+        const { slots, count } = assignSlots(paths, unit);
         expect(new Set(slots).size).toBe(paths.length);
         for (const slot of slots) expect(slot).toBeLessThan(count);
       }),
@@ -90,15 +83,15 @@ describe("assignSlots", () => {
   test("a file more in a directory with room moves nothing", () => {
     const before = ["a/1", "a/2", "b/1", "c/1"];
     const after = ["a/1", "a/2", "a/new", "b/1", "c/1"];
-    const old = assignSlots(before.map(file), 4, isAny).slots;
-    const now = assignSlots(after.map(file), 4, isAny).slots;
+    const old = assignSlots(before, 4).slots;
+    const now = assignSlots(after, 4).slots;
     expect(before.map((_, i) => old[i])).toEqual(before.map((path) => now[after.indexOf(path)]));
   });
 
   test("a directory more moves what follows only up to the next cut", () => {
     const directories = Array.from({ length: 4000 }, (_, i) => `d${i}/f`);
-    const old = assignSlots(directories.map(file), 4, isAny).slots;
-    const now = assignSlots(["new/f", ...directories].map(file), 4, isAny).slots.slice(1);
+    const old = assignSlots(directories, 4).slots;
+    const now = assignSlots(["new/f", ...directories], 4).slots.slice(1);
     const moved = directories.filter((_, i) => old[i] !== now[i]).length;
     // Each run's room is 4 slots, so a cut comes about every 256 of these runs.
     expect(moved).toBeGreaterThan(0);
