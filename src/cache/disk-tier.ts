@@ -13,6 +13,7 @@ import { toHex } from "../base/bytes.ts";
 import { assert, errnoOf } from "../base/error.ts";
 import { CHUNK_BYTES, chunkNameOf, type ChunkName } from "../chunk/chunk.ts";
 import { CacheSet } from "./_cache-set.ts";
+import { removeIfThere } from "./_remove.ts";
 import { removeAbandoned } from "./_temporary-files.ts";
 
 /** The least that a cache may be bounded to: eight chunks a set. */
@@ -179,7 +180,7 @@ export class DiskTier {
   }
 
   async #evict(path: string): Promise<DiskAnswer> {
-    await unlink(path).catch(() => undefined); // Somebody else has done it, or it cannot be: then it is found again.
+    await removeIfThere(path).catch(() => undefined); // What cannot be removed is found again.
     return { outcome: "corrupt" };
   }
 

@@ -34,6 +34,8 @@ export class TieredChunks implements ChunkReader {
   /** Chunks that are to be kept, in order. */
   readonly #fills: { readonly name: ChunkName; readonly sealed: Uint8Array }[] = [];
   readonly #filling: Set<Promise<void>> = new Set();
+  /** The first bug that ended a fill, until it is thrown; a failure of the disk is none. */
+  #bug: { readonly error: unknown } | undefined;
 
   constructor(options: TieredChunksOptions) {
     this.#options = options;
@@ -52,9 +54,12 @@ export class TieredChunks implements ChunkReader {
     return --load.waiting === 0 ? sealed : sealed.slice();
   }
 
-  /** Resolves when everything is kept that was to be. */
+  /** Resolves when everything is kept that was to be; a bug that kept a fill from it is thrown here, once. */
   async settle(): Promise<void> {
     while (this.#filling.size > 0) await Promise.all(this.#filling);
+    const bug = this.#bug;
+    this.#bug = undefined;
+    if (bug !== undefined) throw bug.error;
   }
 
   async #load(name: ChunkName): Promise<Uint8Array> {
@@ -73,6 +78,13 @@ export class TieredChunks implements ChunkReader {
     const startMs = this.#startMs();
     try {
       const sealed = await this.#options.store.getChunk(name);
+      if (sealed.length !== CHUNK_BYTES) {
+        throw new LambdaImgError(
+          "CHUNK_CORRUPT",
+          `chunk ${name}: expected ${CHUNK_BYTES} bytes, found ${sealed.length}`,
+          { details: { name, expected: CHUNK_BYTES, found: sealed.length } },
+        );
+      }
       const found = chunkNameOf(sealed);
       if (found !== name) {
         throw new LambdaImgError(
@@ -97,7 +109,12 @@ export class TieredChunks implements ChunkReader {
     }
     this.#fills.push({ name, sealed: sealed.slice() });
     if (this.#filling.size >= FILLS_AT_ONCE) return;
-    const filling: Promise<void> = this.#writeFills(disk).finally(() => this.#filling.delete(filling));
+    // Nobody waits for it until all is settled, so that a rejection would be nobody's.
+    const filling: Promise<void> = this.#writeFills(disk)
+      .catch((error: unknown) => {
+        this.#bug ??= { error };
+      })
+      .finally(() => this.#filling.delete(filling));
     this.#filling.add(filling);
   }
 

@@ -151,6 +151,7 @@ export class ImageExports implements NbdExports {
     const held = await this.#hold(key);
     const { device } = held;
     held.isOpen = true;
+    held.readAhead.start();
     const { name, manifestId } = ofKey(key);
     // Its client does not wait for the trace, and may be the first to read.
     if (this.#options.prefetch.isReplaying) void this.#replay(key, held);

@@ -33,14 +33,21 @@ export class ReadAhead {
   /** Chunks that follow what was read, in the order of the wishes. */
   readonly #wishes: Set<number> = new Set();
   #loadCount = 0;
+  #isStopped = false;
 
   constructor(options: ReadAheadOptions) {
     this.#options = options;
   }
 
+  /** Reads ahead again after a stop, without a trace so far. */
+  start(): void {
+    this.#isStopped = false;
+  }
+
   /** Begins to replay a trace, in place of any other. */
   replay(trace: readonly number[]): void {
     this.stop();
+    this.start();
     this.#trace = trace;
     for (const [place, chunkIndex] of trace.entries()) this.#places.set(chunkIndex, place);
     this.#pump();
@@ -48,6 +55,7 @@ export class ReadAhead {
 
   /** A chunk is being read. */
   visited(chunkIndex: number): void {
+    if (this.#isStopped) return; // A read that the last client has left behind.
     if (this.#trace.length === 0 && this.#options.primeChunks === 0) return;
     const place = this.#places.get(chunkIndex);
     if (place !== undefined && place >= this.#readEnd) {
@@ -62,8 +70,9 @@ export class ReadAhead {
     });
   }
 
-  /** Loads nothing more; what is under way ends by itself. */
+  /** Loads nothing more, until it is started or a trace is replayed; what is under way ends by itself. */
   stop(): void {
+    this.#isStopped = true;
     this.#trace = [];
     this.#places.clear();
     this.#next = 0;

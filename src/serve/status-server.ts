@@ -4,7 +4,7 @@
  * holds no secret and no name of an image, and nothing that goes wrong here reaches whoever is served over NBD.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import { isIP } from "node:net";
+import { isIP, type Socket } from "node:net";
 
 import { listenOnTcp, listenOnUnix, type TcpAddress } from "../nbd/listen.ts";
 import { describeMetrics, type ServerCounts } from "./metrics.ts";
@@ -19,12 +19,16 @@ const HEADERS_TIME_MS_MAX = 5_000;
 const REQUEST_TIME_MS_MAX = 10_000;
 /** Of silence, in the middle of an answer, too: a client that does not read is cut off. */
 const SILENCE_TIME_MS_MAX = 15_000;
+/** For how long the numbers are told as they were: describing them takes milliseconds, of which NBD clients have need. */
+const REUSE_TIME_MS = 100;
 
 /** What a status server goes by. */
 export interface StatusServerOptions {
   readonly counts: ServerCounts;
   /** Told, once, of what goes wrong after it listens. Must not throw. */
   readonly onProblem: (error: unknown) => void;
+  /** Milliseconds since any moment, never less than before; the system's if left out. */
+  readonly nowMs?: () => number;
 }
 
 interface Answer {
@@ -40,22 +44,34 @@ const NO_CONTENT_POLICY = "default-src 'none'; frame-ancestors 'none'";
 export class StatusServer {
   readonly #server: Server;
   readonly #options: StatusServerOptions;
+  readonly #nowMs: () => number;
+  /** Connections that have had their request. */
+  readonly #asked: WeakSet<Socket> = new WeakSet();
+  /** The last answer, by path. */
+  readonly #recent: Map<string, { readonly answer: Answer; readonly madeMs: number }> = new Map();
   /** The name that the user gave the place; undefined on a Unix socket, where no browser comes by a name. */
   #ownHost: string | undefined;
   #hasProblem = false;
 
   constructor(options: StatusServerOptions) {
     this.#options = options;
+    this.#nowMs = options.nowMs ?? ((): number => performance.now());
     this.#server = createServer(
       {
         maxHeaderSize: HEADER_BYTES_MAX,
         headersTimeout: HEADERS_TIME_MS_MAX,
         requestTimeout: REQUEST_TIME_MS_MAX,
-        keepAliveTimeout: SILENCE_TIME_MS_MAX,
         connectionsCheckingInterval: 1000,
       },
       (request, response) => {
-        this.#answer(request, response);
+        const { socket } = request;
+        if (this.#asked.has(socket)) {
+          // To parse requests without end costs time, too. The answer, begun in this turn, leaves before microtasks.
+          queueMicrotask(() => socket.destroy());
+        } else {
+          this.#asked.add(socket);
+          this.#answer(request, response);
+        }
       },
     );
     this.#server.maxConnections = CONNECTION_COUNT_MAX;
@@ -118,17 +134,30 @@ export class StatusServer {
     switch (path) {
       case "/":
         return { mediaType: "text/html; charset=utf-8", text: STATUS_PAGE, policy: STATUS_PAGE_POLICY };
-      case "/metrics": {
-        const text = encodeMetrics(describeMetrics(counts));
-        return { mediaType: METRICS_MEDIA_TYPE, text, policy: NO_CONTENT_POLICY };
-      }
-      case "/status.json": {
-        const text = `${JSON.stringify(describeStatus(counts))}\n`;
-        return { mediaType: "application/json", text, policy: NO_CONTENT_POLICY };
-      }
+      case "/metrics":
+        return this.#reuse(path, () => ({
+          mediaType: METRICS_MEDIA_TYPE,
+          text: encodeMetrics(describeMetrics(counts)),
+          policy: NO_CONTENT_POLICY,
+        }));
+      case "/status.json":
+        return this.#reuse(path, () => ({
+          mediaType: "application/json",
+          text: `${JSON.stringify(describeStatus(counts))}\n`,
+          policy: NO_CONTENT_POLICY,
+        }));
       default:
         return undefined;
     }
+  }
+
+  /** The answer that was made last, unless it is too old. */
+  #reuse(path: string, describe: () => Answer): Answer {
+    const last = this.#recent.get(path);
+    if (last !== undefined && this.#nowMs() - last.madeMs < REUSE_TIME_MS) return last.answer;
+    const answer = describe();
+    this.#recent.set(path, { answer, madeMs: this.#nowMs() });
+    return answer;
   }
 
   #tell(error: unknown): void {
@@ -149,12 +178,11 @@ function isKnownHost(header: string | undefined, ownHost: string | undefined): b
   return isIP(host) !== 0 || host === "localhost" || (host !== "" && host === ownHost);
 }
 
-/** An answer that is no document. What the client still sends is not waited for. */
+/** An answer that is no document. */
 function refuse(
   response: ServerResponse,
   { status, text }: { readonly status: number; readonly text: string },
 ): void {
-  response.setHeader("connection", "close");
   send(response, status, {
     mediaType: "text/plain; charset=utf-8",
     text: `${text}\n`,
@@ -162,10 +190,11 @@ function refuse(
   });
 }
 
-/** To HEAD Node sends the headers alone. */
+/** The last that the connection carries: what the client still sends is not waited for. To HEAD Node sends the headers alone. */
 function send(response: ServerResponse, status: number, { mediaType, text, policy }: Answer): void {
   const bytes = new TextEncoder().encode(text);
   response.writeHead(status, {
+    connection: "close",
     "content-type": mediaType,
     "content-length": bytes.length,
     "content-security-policy": policy,

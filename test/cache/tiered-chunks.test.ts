@@ -6,7 +6,7 @@ import { beforeEach, expect, onTestFinished, test } from "vitest";
 import { LambdaImgError } from "../../src/base/error.ts";
 import { DISK_TIER_BYTES_MIN, DiskTier } from "../../src/cache/disk-tier.ts";
 import { TieredChunks } from "../../src/cache/tiered-chunks.ts";
-import { CHUNK_BYTES, type ChunkName } from "../../src/chunk/chunk.ts";
+import { CHUNK_BYTES, chunkNameOf, type ChunkName } from "../../src/chunk/chunk.ts";
 import type { Fill, Lookup } from "../../src/chunk/lookup-observer.ts";
 import type { ChunkReader } from "../../src/store/store.ts";
 import { codeOf } from "../support/code-of.ts";
@@ -115,6 +115,38 @@ test("what the store gives under a wrong name is corrupt, and is not kept", asyn
   await tiered.settle();
   expect(told).toEqual(["disk miss", "store corrupt"]);
   expect(readdirSync(path.dirname(fileOf(madeChunk(5))))).toEqual([]);
+});
+
+test.each([[0], [1000], [CHUNK_BYTES - 1], [CHUNK_BYTES + 1]])(
+  "%i bytes of the store are no chunk, though the name is theirs, and are not kept",
+  async (sizeBytes) => {
+    const sealed = new Uint8Array(sizeBytes);
+    const name = chunkNameOf(sealed);
+    store.chunks.set(name, sealed);
+    const tiered = await makeTiered();
+    await expect(tiered.getChunk(name)).rejects.toMatchObject({
+      code: "CHUNK_CORRUPT",
+      message: `chunk ${name}: expected 524288 bytes, found ${sizeBytes}`,
+    });
+    await tiered.settle();
+    expect(told).toEqual(["disk miss", "store corrupt"]);
+  },
+);
+
+test("a bug in a fill is thrown where fills are waited for, once, and nowhere else", async () => {
+  const { name } = inStore(11);
+  const bug = new Error("a bug");
+  const disk = await DiskTier.open({ path: directory, maxBytes: DISK_TIER_BYTES_MIN });
+  disk.put = () => Promise.reject(bug);
+  const tiered = new TieredChunks({ store, disk });
+  await tiered.getChunk(name);
+  // A rejection that nobody has taken would end the test run in these turns.
+  for (let turn = 0; turn < 3; turn++) await new Promise((resolve) => setImmediate(resolve));
+  await expect(tiered.settle()).rejects.toBe(bug);
+  await tiered.settle();
+  expect((await tiered.getChunk(name)).length).toBe(CHUNK_BYTES);
+  await expect(tiered.settle()).rejects.toBe(bug);
+  await disk.close();
 });
 
 test("a failure of the store is told as it is, and is not remembered", async () => {

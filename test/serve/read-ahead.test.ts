@@ -110,7 +110,17 @@ test("after a stop nothing begins; another trace may follow", async () => {
   readAhead.replay(TRACE);
   readAhead.visited(900);
   readAhead.stop();
+  readAhead.visited(904);
   expect(await loads.endAll()).toEqual(TRACE.slice(0, 4));
   readAhead.replay([20, 40]);
   expect(await loads.endAll()).toEqual([...TRACE.slice(0, 4), 20, 40]);
+});
+
+test("after a stop and a start, chunks that follow what is read are loaded again", async () => {
+  const { readAhead, loads } = makeReadAhead({ primeChunks: 1 });
+  readAhead.stop();
+  readAhead.visited(900);
+  readAhead.start();
+  readAhead.visited(904);
+  expect(await loads.endAll()).toEqual([906]);
 });

@@ -23,9 +23,13 @@ interface Answer {
   readonly text: string;
 }
 
+/** Time stands still unless the test moves it. */
+let nowMs = 0;
+
 function makeServer(counts = noCounts()): { readonly server: StatusServer; readonly problems: unknown[] } {
   const problems: unknown[] = [];
-  const server = new StatusServer({ counts, onProblem: (problem) => problems.push(problem) });
+  const onProblem = (problem: unknown): unknown => problems.push(problem);
+  const server = new StatusServer({ counts, onProblem, nowMs: () => nowMs });
   onTestFinished(() => server.close());
   return { server, problems };
 }
@@ -102,14 +106,13 @@ describe("it answers", () => {
     expect(head.headers["content-length"]).toBe(String(new TextEncoder().encode(answer.text).length));
   });
 
-  test("several requests of one connection", async () => {
+  test("one request of a connection, and closes", async () => {
     const { port } = await listen();
     const line = "GET /status.json HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n";
-    const { ended } = await converse(
-      port,
-      `${line}${line}${line.replace("\r\n\r\n", "\r\nconnection: close\r\n\r\n")}`,
-    );
-    expect((await ended).match(/^HTTP\/1\.1 200 /gm)?.length).toBe(3);
+    const once = await converse(port, line);
+    expect(await once.ended).toMatch(/^HTTP\/1\.1 200 OK\r\nconnection: close\r\n/i);
+    const { ended } = await converse(port, line.repeat(3));
+    expect((await ended).match(/^HTTP\/1\.1 /gm)?.length).toBe(1);
   });
 
   test.each([
@@ -170,6 +173,48 @@ describe("over TCP the server has to be named", () => {
       expect(await ended).toMatch(/^HTTP\/1\.1 421 /);
     },
   );
+});
+
+test.each([["/metrics"], ["/status.json"]])(
+  "%s is told as it was for a tenth of a second, and then anew",
+  async (path) => {
+    const counts = noCounts();
+    const { port } = await listen("127.0.0.1", counts);
+    const first = await ask({ port, path });
+    counts.queued = { running: 7, waiting: 9 };
+    nowMs += 99;
+    expect((await ask({ port, path })).text).toBe(first.text);
+    nowMs += 1;
+    const later = (await ask({ port, path })).text;
+    expect(later).toMatch(/^lambda_img_chunk_loads_running 7$|"running":7,/m);
+  },
+);
+
+test("requests without end on one connection are not read: they cost one answer, and the connection", async () => {
+  const counts = noCounts();
+  let described = 0;
+  const { port, problems } = await listen("127.0.0.1", {
+    ...counts,
+    loads: () => {
+      described++;
+      nowMs += 1000; // Nothing can be told a second time.
+      return counts.loads();
+    },
+  });
+  const line = "GET /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n";
+  const socket = connect({ host: "127.0.0.1", port }).pause();
+  socket.on("error", () => undefined); // The end is what counts.
+  const closed = new Promise((resolve) => socket.once("close", resolve));
+  // More than the buffers between the two hold: what is not read cannot be sent.
+  const sent = new Promise((resolve) => {
+    socket.write(line.repeat(400_000), (error) => {
+      resolve(error === null || error === undefined);
+    });
+  });
+  await closed;
+  expect([described, await sent]).toEqual([1, false]);
+  expect((await ask({ port, path: "/status.json" })).status).toBe(200);
+  expect(problems).toEqual([]);
 });
 
 test("a Unix socket is for its owner alone, and takes any name", async () => {
