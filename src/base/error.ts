@@ -138,6 +138,23 @@ export class LambdaImgError extends Error {
   }
 }
 
+/** An error as plain data, which crosses from thread to thread; classes do not. */
+export interface PlainError {
+  readonly code: ErrorCode;
+  readonly message: string;
+  readonly details: ErrorDetails;
+}
+
+/** What crosses of an error; its cause and its stack stay. */
+export function toPlainError({ code, message, details }: LambdaImgError): PlainError {
+  return { code, message, details };
+}
+
+/** The error again, on the other side. */
+export function fromPlainError({ code, message, details }: PlainError): LambdaImgError {
+  return new LambdaImgError(code, message, { details });
+}
+
 /** True for errors that name themselves, with any of `codes` if some are given. */
 export function isLambdaImgError(error: unknown, ...codes: readonly ErrorCode[]): error is LambdaImgError {
   return error instanceof LambdaImgError && (codes.length === 0 || codes.includes(error.code));

@@ -1,5 +1,5 @@
 /** What the sealing threads and their pool say to each other. */
-import type { ErrorCode, ErrorDetails } from "../base/error.ts";
+import type { PlainError } from "../base/error.ts";
 import type { ChunkName } from "../chunk/chunk.ts";
 import type { ChunkWriterPlace } from "../store/chunk-writer.ts";
 import type { PutOutcome } from "../store/store.ts";
@@ -15,7 +15,7 @@ export interface SealingRequest {
   readonly plain: Uint8Array;
 }
 
-/** The answer to the oldest request that has none. Errors cross as plain values: classes do not. */
+/** The answer to the oldest request that has none. */
 export type SealingReply =
   | {
       readonly kind: "stored";
@@ -25,9 +25,4 @@ export type SealingReply =
       readonly outcome: PutOutcome;
       readonly spent: Uint8Array;
     }
-  | {
-      readonly kind: "failed";
-      readonly code: ErrorCode;
-      readonly message: string;
-      readonly details: ErrorDetails;
-    };
+  | ({ readonly kind: "failed" } & PlainError);

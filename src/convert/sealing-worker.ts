@@ -2,7 +2,7 @@
 /** The program of a sealing thread: seals what it is sent and writes it into the store. */
 import { parentPort, workerData } from "node:worker_threads";
 
-import { definite, isLambdaImgError } from "../base/error.ts";
+import { definite, isLambdaImgError, toPlainError } from "../base/error.ts";
 import { sealChunk } from "../crypto/chunk-seal.ts";
 import type { Salt } from "../crypto/salt.ts";
 import { ChunkWriter } from "../store/chunk-writer.ts";
@@ -31,6 +31,6 @@ function seal(plain: Uint8Array): SealingReply {
     };
   } catch (error) {
     if (!isLambdaImgError(error)) throw error; // A bug: it reaches the pool as the thread's "error" event.
-    return { kind: "failed", code: error.code, message: error.message, details: error.details };
+    return { kind: "failed", ...toPlainError(error) };
   }
 }

@@ -5,7 +5,7 @@
  */
 import { Worker } from "node:worker_threads";
 
-import { LambdaImgError, definite } from "../base/error.ts";
+import { definite, fromPlainError } from "../base/error.ts";
 import type { Salt } from "../crypto/salt.ts";
 import type { ChunkWriterPlace } from "../store/chunk-writer.ts";
 import type { ChunkSealer, StoredChunk } from "./chunk-sealer.ts";
@@ -93,7 +93,7 @@ class SealingThread {
   #settle(reply: SealingReply): void {
     const waiting = definite(this.#waiting.shift(), "a thread answers what it was asked");
     if (reply.kind === "stored") waiting.resolve(reply);
-    else waiting.reject(new LambdaImgError(reply.code, reply.message, { details: reply.details }));
+    else waiting.reject(fromPlainError(reply));
   }
 
   #fail(error: Error): void {

@@ -1,5 +1,5 @@
 /** What a layer's thread and its user say to each other. Bytes lie in memory that both see; messages say where. */
-import type { ErrorCode, ErrorDetails } from "../base/error.ts";
+import type { PlainError } from "../base/error.ts";
 import { KIB } from "../base/units.ts";
 import type { StoredLayer } from "./_stored-bytes.ts";
 
@@ -27,18 +27,13 @@ export type ToLayerThread =
   /** An output slot is the thread's again. */
   | { readonly kind: "free"; readonly slot: number };
 
-/** Said by the thread. Errors cross as plain values: classes do not. */
+/** Said by the thread. */
 export type FromLayerThread =
   | { readonly kind: "taken"; readonly slot: number }
   /** Bytes of the tar; the slot is the user's until it is `free`. */
   | { readonly kind: "output"; readonly slot: number; readonly sizeBytes: number }
   | { readonly kind: "done" }
-  | {
-      readonly kind: "failed";
-      readonly code: ErrorCode;
-      readonly message: string;
-      readonly details: ErrorDetails;
-    };
+  | ({ readonly kind: "failed" } & PlainError);
 
 /** The memory of a slot, as a view. */
 export function slotOf(memory: SharedArrayBuffer, slot: number): Uint8Array {

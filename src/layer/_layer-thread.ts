@@ -2,7 +2,7 @@
 /** A thread that opens layers, as its user sees it. */
 import { Worker } from "node:worker_threads";
 
-import { assert, LambdaImgError } from "../base/error.ts";
+import { assert, fromPlainError } from "../base/error.ts";
 import {
   INPUT_SLOTS,
   OUTPUT_SLOTS,
@@ -75,7 +75,7 @@ export class LayerThread {
           this.#say({ kind: "free", slot: answer.slot });
         } else if (answer.kind === "failed") {
           if (supply.failure !== undefined) throw supply.failure.error;
-          throw new LambdaImgError(answer.code, answer.message, { details: answer.details });
+          throw fromPlainError(answer);
         } else if (answer.kind === "done") {
           await this.#supplied;
           this.#state = "idle";

@@ -2,7 +2,7 @@
 /** The program of a layer's thread: verifies and decompresses layers, one after another. */
 import { parentPort, workerData } from "node:worker_threads";
 
-import { definite, isLambdaImgError, LambdaImgError } from "../base/error.ts";
+import { definite, isLambdaImgError, LambdaImgError, toPlainError } from "../base/error.ts";
 import {
   INPUT_SLOTS,
   OUTPUT_SLOTS,
@@ -42,7 +42,7 @@ async function readLayer({ layer, layerBytesMax }: Opening): Promise<void> {
     say({ kind: "done" });
   } catch (error) {
     if (!isLambdaImgError(error)) throw error;
-    say({ kind: "failed", code: error.code, message: error.message, details: error.details });
+    say({ kind: "failed", ...toPlainError(error) });
   }
 }
 

@@ -1,17 +1,11 @@
-// ⚡ uses: time
 /** gzip (RFC 1952): members of deflate data, each with its checksum and size. */
-import { setImmediate } from "node:timers/promises";
-
 import { isAllZero } from "../base/bytes.ts";
 import { LambdaImgError } from "../base/error.ts";
 import { GZIP_HEADER_BYTES_MAX } from "../base/limit.ts";
-import { MIB } from "../base/units.ts";
 import type { Feed } from "./_feed.ts";
 import { gzipHeaderBytes, GzipHeaderError } from "./_gzip-header.ts";
 import { DeflateError, Inflater } from "./_inflater.ts";
 
-/** Inflating is synchronous: after so much output, other work of the process has its turn. */
-const TURN_BYTES = 4 * MIB;
 /** CRC32 and ISIZE. */
 const TRAILER_BYTES = 8;
 
@@ -22,26 +16,16 @@ const TRAILER_BYTES = 8;
  */
 export async function* gunzip(feed: Feed, label: string): AsyncGenerator<Uint8Array, void, undefined> {
   const inflater = await Inflater.take();
+  const input = new GzipInput(feed, inflater, label);
   try {
-    yield* inflateMembers(new GzipInput(feed, inflater, label));
+    do {
+      await input.takeHeader();
+      yield* inflateMember(input);
+    } while (await input.hasMember());
+    await input.refuseTrailer();
   } finally {
     inflater.release();
   }
-}
-
-async function* inflateMembers(input: GzipInput): AsyncGenerator<Uint8Array, void, undefined> {
-  let turnBytes = 0;
-  do {
-    await input.takeHeader();
-    for await (const piece of inflateMember(input)) {
-      yield piece;
-      turnBytes += piece.length;
-      if (turnBytes < TURN_BYTES) continue;
-      turnBytes = 0;
-      await setImmediate();
-    }
-  } while (await input.hasMember());
-  await input.refuseTrailer();
 }
 
 async function* inflateMember(input: GzipInput): AsyncGenerator<Uint8Array, void, undefined> {

@@ -1,15 +1,10 @@
-// ⚡ uses: time
 /** zstd (RFC 8878) by zstddec, which is libzstd in WebAssembly: node:zlib has none before Node 22.15. */
-import { setImmediate } from "node:timers/promises";
-
 import { LambdaImgError } from "../base/error.ts";
-import { KIB, MIB, divCeil } from "../base/units.ts";
+import { KIB, divCeil } from "../base/units.ts";
 import type { Feed } from "./_feed.ts";
 
 /** Input given to the decoder at once: bounds what one piece can grow to before the caller is heard again. */
 const INPUT_BYTES = 64 * KIB;
-/** The decoder is synchronous: after so much output, other work of the process has its turn. */
-const TURN_BYTES = 4 * MIB;
 /** The smallest frame is a skippable one without content (RFC 8878 3.1.2). */
 const FRAME_BYTES_MIN = 8;
 /** Steps granted to finish an abandoned decoder, which then frees its memory. */
@@ -27,7 +22,6 @@ export async function* unzstd(feed: Feed, label: string): AsyncGenerator<Uint8Ar
   const output = decoder.decodeStreaming(queue);
   let isFinished = false;
   let emptyCount = 0;
-  let turnBytes = 0;
   try {
     for (;;) {
       await queue.fill();
@@ -42,12 +36,7 @@ export async function* unzstd(feed: Feed, label: string): AsyncGenerator<Uint8Ar
         isFinished = true;
         throw damaged(label);
       }
-      if (step.value.length === 0) continue;
-      yield step.value;
-      turnBytes += step.value.length;
-      if (turnBytes < TURN_BYTES) continue;
-      turnBytes = 0;
-      await setImmediate();
+      if (step.value.length > 0) yield step.value;
     }
   } finally {
     if (!isFinished) abandon(queue, output);

@@ -1,8 +1,15 @@
+// ⚡ uses: time
 /** Decompression of layers and archives: gzip, zstd or none, decided by content. */
+import { setImmediate } from "node:timers/promises";
+
+import { MIB } from "../base/units.ts";
 import { COMPRESSION_HEAD_BYTES, detectCompression } from "./compression.ts";
 import { Feed } from "./_feed.ts";
 import { gunzip } from "./_gzip.ts";
 import { unzstd } from "./_zstd.ts";
+
+/** Decompressing is synchronous: after so much output, other work of the process has its turn. */
+const TURN_BYTES = 4 * MIB;
 
 /** The same as decompressLent, but the bytes are the caller's. */
 export async function* decompress(
@@ -25,8 +32,8 @@ export async function* decompressLent(
   const feed = new Feed(bytes);
   try {
     const compression = detectCompression(await feed.peek(COMPRESSION_HEAD_BYTES), label);
-    if (compression === "gzip") yield* gunzip(feed, label);
-    else if (compression === "zstd") yield* unzstd(feed, label);
+    if (compression === "gzip") yield* inTurns(gunzip(feed, label));
+    else if (compression === "zstd") yield* inTurns(unzstd(feed, label));
     else yield* rest(feed);
   } finally {
     await feed.close();
@@ -38,5 +45,16 @@ async function* rest(feed: Feed): AsyncGenerator<Uint8Array, void, undefined> {
     const piece = await feed.next();
     if (piece === undefined) return;
     yield piece;
+  }
+}
+
+async function* inTurns(pieces: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void, undefined> {
+  let turnBytes = 0;
+  for await (const piece of pieces) {
+    yield piece;
+    turnBytes += piece.length;
+    if (turnBytes < TURN_BYTES) continue;
+    turnBytes = 0;
+    await setImmediate();
   }
 }

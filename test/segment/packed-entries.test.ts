@@ -3,24 +3,11 @@ import { describe, expect, test } from "vitest";
 import { asByteString } from "../../src/base/bytes.ts";
 import { PackedEntries } from "../../src/segment/packed-entries.ts";
 import type { LayerEntry } from "../../src/tree/layer-entry.ts";
+import { layerEntry } from "../support/layer-entry.ts";
 import { pack, plainOf } from "./_unpack.ts";
 
-function entry(path: string, fields: Partial<LayerEntry> = {}): LayerEntry {
-  return {
-    path: asByteString(path),
-    type: "fifo",
-    mode: 0o644,
-    uid: 0,
-    gid: 0,
-    mtime: { seconds: 7, nanoseconds: 0 },
-    body: undefined,
-    linkTarget: asByteString(""),
-    deviceMajor: 0,
-    deviceMinor: 0,
-    xattrs: undefined,
-    ...fields,
-  };
-}
+const entry = (path: string, fields: Partial<LayerEntry> = {}): LayerEntry =>
+  layerEntry(path, { type: "fifo", mtime: { seconds: 7, nanoseconds: 0 }, ...fields });
 
 const xattrs = (...pairs: readonly (readonly [string, number])[]): LayerEntry["xattrs"] =>
   new Map(pairs.map(([name, value]) => [asByteString(name), Uint8Array.of(value)]));

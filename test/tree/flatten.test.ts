@@ -6,6 +6,7 @@ import { Flattener } from "../../src/tree/flatten.ts";
 import type { LayerEntry } from "../../src/tree/layer-entry.ts";
 import type { Inode } from "../../src/tree/tree.ts";
 import { STACK_CASES } from "../fidelity/cases.ts";
+import { layerEntry } from "../support/layer-entry.ts";
 import { compareTrees } from "../support/judged-tree.ts";
 import { entriesOf, expectedTree, type Row } from "../support/layer-rows.ts";
 import { flattenTars } from "../support/layer-tree.ts";
@@ -26,30 +27,12 @@ describe("layers become a tree:", () => {
 
 const NO_ATTRIBUTES = { mode: 0, uid: 0, gid: 0, mtime: [0, 0], xattrs: {} } as const;
 
-/** An entry that is an empty file where nothing else is said. */
-function entry(path: string, fields: Partial<LayerEntry> = {}): LayerEntry {
-  return {
-    path: asByteString(path),
-    type: "file",
-    mode: 0o644,
-    uid: 0,
-    gid: 0,
-    mtime: { seconds: 1, nanoseconds: 2 },
-    body: undefined,
-    linkTarget: asByteString(""),
-    deviceMajor: 0,
-    deviceMinor: 0,
-    xattrs: undefined,
-    ...fields,
-  };
-}
-
 const link = (path: string, target: string): LayerEntry =>
-  entry(path, { type: "hardlink", linkTarget: asByteString(target) });
+  layerEntry(path, { type: "hardlink", linkTarget: asByteString(target) });
 const symlink = (path: string, target: string): LayerEntry =>
-  entry(path, { type: "symlink", linkTarget: asByteString(target) });
+  layerEntry(path, { type: "symlink", linkTarget: asByteString(target) });
 const directory = (path: string, fields: Partial<LayerEntry> = {}): LayerEntry =>
-  entry(path, { type: "dir", ...fields });
+  layerEntry(path, { type: "dir", ...fields });
 
 function flatten(...layers: readonly (readonly LayerEntry[])[]): Inode {
   const flattener = new Flattener();
@@ -82,60 +65,68 @@ const loop = (levels: number): LayerEntry[] => [
 
 describe("refused:", () => {
   test.each<[string, string, LayerEntry[][]]>([
-    ["a file in place of the root directory", "TREE_INVALID", [[entry("./")]]],
+    ["a file in place of the root directory", "TREE_INVALID", [[layerEntry("./")]]],
     ["a symlink in place of the root directory", "TREE_INVALID", [[symlink("/", "a")]]],
     ["a hard link to nothing", "TREE_INVALID", [[link("a", "b")]]],
     [
       "a hard link to what a whiteout of the same layer hides",
       "TREE_INVALID",
-      [[entry("b")], [link("a", "b"), entry(".wh.b")]],
+      [[layerEntry("b")], [link("a", "b"), layerEntry(".wh.b")]],
     ],
-    ["a hard link to what comes later", "TREE_INVALID", [[link("a", "b"), entry("b")]]],
+    ["a hard link to what comes later", "TREE_INVALID", [[link("a", "b"), layerEntry("b")]]],
     ["a hard link to a directory", "TREE_INVALID", [[directory("d"), link("a", "d")]]],
     ["a hard link to the root directory", "TREE_INVALID", [[link("a", "/")]]],
-    ["a hard link to itself", "TREE_INVALID", [[entry("a"), link("a", "./a")]]],
+    ["a hard link to itself", "TREE_INVALID", [[layerEntry("a"), link("a", "./a")]]],
     [
       "a hard link to itself through a symlink",
       "TREE_INVALID",
-      [[entry("d/a"), symlink("s", "d"), link("d/a", "s/a")]],
+      [[layerEntry("d/a"), symlink("s", "d"), link("d/a", "s/a")]],
     ],
     ["a hard link that leads out", "TAR_PATH_UNSAFE", [[link("a", "../etc/passwd")]]],
-    ["an entry that leads out", "TAR_PATH_UNSAFE", [[entry("../a")]]],
-    ["a whiteout that leads out", "TAR_PATH_UNSAFE", [[entry("../.wh.a")]]],
-    ["an entry below a file", "TREE_INVALID", [[entry("a")], [entry("a/b")]]],
-    ["an entry below a symlink to a file", "TREE_INVALID", [[entry("a"), symlink("s", "a"), entry("s/b")]]],
-    ["an entry below a fifo", "TREE_INVALID", [[entry("a", { type: "fifo" }), directory("a/b/c")]]],
-    ["a symlink to itself as a directory", "TREE_INVALID", [[symlink("a", "a"), entry("a/b")]]],
-    ["two symlinks in a circle", "TREE_INVALID", [[symlink("a", "b"), symlink("b", "/a"), entry("a/c")]]],
-    ["a whiteout below a circle of symlinks", "TREE_INVALID", [[symlink("a", "a")], [entry("a/.wh.b")]]],
-    ["41 symlinks", "TREE_INVALID", [[...loop(41), entry("l41/a")]]],
-    ["a bare whiteout prefix", "WHITEOUT_INVALID", [[entry(".wh.")]]],
-    ["a whiteout of .", "WHITEOUT_INVALID", [[entry("d/x")], [entry("d/.wh..")]]],
-    ["a whiteout of ..", "WHITEOUT_INVALID", [[entry("d/x")], [entry("d/.wh...")]]],
-    ["a name of 256 bytes", "PATH_TOO_LONG", [[entry("n".repeat(256))]]],
+    ["an entry that leads out", "TAR_PATH_UNSAFE", [[layerEntry("../a")]]],
+    ["a whiteout that leads out", "TAR_PATH_UNSAFE", [[layerEntry("../.wh.a")]]],
+    ["an entry below a file", "TREE_INVALID", [[layerEntry("a")], [layerEntry("a/b")]]],
+    [
+      "an entry below a symlink to a file",
+      "TREE_INVALID",
+      [[layerEntry("a"), symlink("s", "a"), layerEntry("s/b")]],
+    ],
+    ["an entry below a fifo", "TREE_INVALID", [[layerEntry("a", { type: "fifo" }), directory("a/b/c")]]],
+    ["a symlink to itself as a directory", "TREE_INVALID", [[symlink("a", "a"), layerEntry("a/b")]]],
+    [
+      "two symlinks in a circle",
+      "TREE_INVALID",
+      [[symlink("a", "b"), symlink("b", "/a"), layerEntry("a/c")]],
+    ],
+    ["a whiteout below a circle of symlinks", "TREE_INVALID", [[symlink("a", "a")], [layerEntry("a/.wh.b")]]],
+    ["41 symlinks", "TREE_INVALID", [[...loop(41), layerEntry("l41/a")]]],
+    ["a bare whiteout prefix", "WHITEOUT_INVALID", [[layerEntry(".wh.")]]],
+    ["a whiteout of .", "WHITEOUT_INVALID", [[layerEntry("d/x")], [layerEntry("d/.wh..")]]],
+    ["a whiteout of ..", "WHITEOUT_INVALID", [[layerEntry("d/x")], [layerEntry("d/.wh...")]]],
+    ["a name of 256 bytes", "PATH_TOO_LONG", [[layerEntry("n".repeat(256))]]],
     [
       "a name of 256 bytes that a symlink asks for",
       "PATH_TOO_LONG",
-      [[symlink("a", "n".repeat(256)), entry("a/b")]],
+      [[symlink("a", "n".repeat(256)), layerEntry("a/b")]],
     ],
     ["a symlink without a target", "TREE_INVALID", [[symlink("a", "")]]],
     ["a symlink target of 4096 bytes", "PATH_TOO_LONG", [[symlink("a", "t".repeat(4096))]]],
-    ["a major number of 4096", "TREE_INVALID", [[entry("a", { type: "char", deviceMajor: 4096 })]]],
-    ["a minor number of 2^20", "TREE_INVALID", [[entry("a", { type: "block", deviceMinor: 2 ** 20 })]]],
+    ["a major number of 4096", "TREE_INVALID", [[layerEntry("a", { type: "char", deviceMajor: 4096 })]]],
+    ["a minor number of 2^20", "TREE_INVALID", [[layerEntry("a", { type: "block", deviceMinor: 2 ** 20 })]]],
   ])("%s (%s)", (_name, code, layers) => {
     expect(codeOf(...layers)).toBe(code);
   });
 
   test.each<[string, LayerEntry[][]]>([
-    ["40 symlinks", [[...loop(40), entry("l40/a")]]],
-    ["a name of 255 bytes", [[entry("n".repeat(255))]]],
+    ["40 symlinks", [[...loop(40), layerEntry("l40/a")]]],
+    ["a name of 255 bytes", [[layerEntry("n".repeat(255))]]],
     ["a symlink target of 4095 bytes", [[symlink("a", "t".repeat(4095))]]],
     [
       "the highest device number",
-      [[entry("a", { type: "block", deviceMajor: 4095, deviceMinor: 2 ** 20 - 1 })]],
+      [[layerEntry("a", { type: "block", deviceMajor: 4095, deviceMinor: 2 ** 20 - 1 })]],
     ],
-    ["a bare whiteout prefix below a name of AUFS", [[entry(".wh..wh.plnk/.wh.")]]],
-    ["a whiteout in a lower file's place for a directory", [[entry("a")], [entry("a/.wh.b")]]],
+    ["a bare whiteout prefix below a name of AUFS", [[layerEntry(".wh..wh.plnk/.wh.")]]],
+    ["a whiteout in a lower file's place for a directory", [[layerEntry("a")], [layerEntry("a/.wh.b")]]],
   ])("but not %s", (_name, layers) => {
     expect(codeOf(...layers)).toBe("none");
   });
@@ -152,7 +143,7 @@ describe("attributes", () => {
   const xattrs = new Map([[asByteString("user.a"), Uint8Array.of(0, 255)]]);
 
   test("come from the last entry of a directory, all of them", () => {
-    const root = flatten([directory("d", { xattrs }), entry("d/a")], [directory("d/", odd)]);
+    const root = flatten([directory("d", { xattrs }), layerEntry("d/a")], [directory("d/", odd)]);
     expect(at(root, "d")).toMatchObject({ ...odd, xattrs: undefined, layerIndex: 0, isImplied: false });
     expect(at(root, "d/a").nameCount).toBe(1);
   });
@@ -167,7 +158,7 @@ describe("attributes", () => {
   });
 
   test("of an implied directory are fixed, and give way to an entry", () => {
-    const root = flatten([entry("d/e/a")], [directory("d/e", odd)]);
+    const root = flatten([layerEntry("d/e/a")], [directory("d/e", odd)]);
     expect(at(root, "d")).toMatchObject({ mode: 0o755, uid: 0, gid: 0, isImplied: true });
     expect(at(root, "d").mtime).toEqual({ seconds: 0, nanoseconds: 0 });
     expect(at(root, "d/e")).toMatchObject({ ...odd, isImplied: false });
@@ -175,7 +166,7 @@ describe("attributes", () => {
 
   test("of neighbours with one owner are still each inode's own", () => {
     const owner = { uid: 3, gid: 4, xattrs };
-    const files = ["a", "b", "d/c"].map((path, i) => entry(path, { ...owner, mode: i }));
+    const files = ["a", "b", "d/c"].map((path, i) => layerEntry(path, { ...owner, mode: i }));
     const root = flatten([directory("d", owner), ...files], [directory("d", { uid: 9 })]);
     for (const [mode, path] of ["a", "b", "d/c"].entries())
       expect(at(root, path)).toMatchObject({ ...owner, mode });
@@ -189,7 +180,7 @@ describe("attributes", () => {
   });
 
   test("of a hard link's entry do not count", () => {
-    const root = flatten([entry("a", { ...odd, xattrs }), { ...link("b", "a"), mode: 0, uid: 1 }]);
+    const root = flatten([layerEntry("a", { ...odd, xattrs }), { ...link("b", "a"), mode: 0, uid: 1 }]);
     expect(at(root, "b")).toBe(at(root, "a"));
     expect(at(root, "b")).toMatchObject({ ...odd, xattrs, nameCount: 2 });
   });
@@ -200,8 +191,15 @@ describe("attributes", () => {
 });
 
 describe("inode slots", () => {
-  const lower = [directory("d"), entry("d/a"), entry("b"), entry("b"), link("c", "b"), entry("e/f")];
-  const upper = [entry(".wh.d"), entry("g"), directory("e"), entry("x/y"), entry("x/z")];
+  const lower = [
+    directory("d"),
+    layerEntry("d/a"),
+    layerEntry("b"),
+    layerEntry("b"),
+    link("c", "b"),
+    layerEntry("e/f"),
+  ];
+  const upper = [layerEntry(".wh.d"), layerEntry("g"), directory("e"), layerEntry("x/y"), layerEntry("x/z")];
   const slotsOf = (root: Inode, paths: readonly string[]): number[] =>
     paths.map((path) => at(root, path).slot);
 
@@ -226,30 +224,34 @@ describe("inode slots", () => {
   test("of files are the same whatever other layers do", () => {
     const alone = slotsOf(flatten(upper), ["g", "x/y", "x/z"]);
     expect(slotsOf(flatten(lower, upper), ["g", "x/y", "x/z"])).toEqual(alone);
-    expect(slotsOf(flatten([directory("x"), entry("g")], upper, lower), ["g", "x/y", "x/z"])).toEqual(alone);
+    expect(slotsOf(flatten([directory("x"), layerEntry("g")], upper, lower), ["g", "x/y", "x/z"])).toEqual(
+      alone,
+    );
   });
 });
 
 test("name counts are right after every way to lose a name", () => {
-  const base = [entry("a"), link("b", "a"), link("d/c", "a"), link("d/e/f", "a"), link("g", "a")];
+  const base = [layerEntry("a"), link("b", "a"), link("d/c", "a"), link("d/e/f", "a"), link("g", "a")];
   const count = (...upper: LayerEntry[]): number => at(flatten(base, upper), "g").nameCount;
   expect(count()).toBe(5);
-  expect(count(entry(".wh.a"))).toBe(4);
-  expect(count(entry("b"))).toBe(4);
-  expect(count(entry(".wh.d"))).toBe(3);
-  expect(count(entry("d"))).toBe(3);
+  expect(count(layerEntry(".wh.a"))).toBe(4);
+  expect(count(layerEntry("b"))).toBe(4);
+  expect(count(layerEntry(".wh.d"))).toBe(3);
+  expect(count(layerEntry("d"))).toBe(3);
   expect(count(symlink("d", "b"))).toBe(3);
-  expect(count(entry("d/.wh..wh..opq"))).toBe(3);
-  expect(count(entry("x"), link("b", "x"))).toBe(4);
+  expect(count(layerEntry("d/.wh..wh..opq"))).toBe(3);
+  expect(count(layerEntry("x"), link("b", "x"))).toBe(4);
   expect(count(link("b", "a"))).toBe(5);
-  expect(count(entry(".wh.a"), entry(".wh.b"), entry(".wh.d"))).toBe(1);
+  expect(count(layerEntry(".wh.a"), layerEntry(".wh.b"), layerEntry(".wh.d"))).toBe(1);
 });
 
 test("5000 levels of directories are made, linked to and taken away", () => {
   const deep = Array.from({ length: 5000 }, (_, i) => `d${i % 10}`).join("/");
-  const root = flatten([entry("a"), link(`${deep}/a`, "a")]);
+  const root = flatten([layerEntry("a"), link(`${deep}/a`, "a")]);
   expect(at(root, `${deep}/a`).nameCount).toBe(2);
-  expect(at(flatten([entry("a"), link(`${deep}/a`, "a")], [entry(".wh.d0")]), "a").nameCount).toBe(1);
+  expect(at(flatten([layerEntry("a"), link(`${deep}/a`, "a")], [layerEntry(".wh.d0")]), "a").nameCount).toBe(
+    1,
+  );
 });
 
 test("an entry far down that comes 2000 times costs no more each time", () => {

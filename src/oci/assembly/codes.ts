@@ -42,29 +42,28 @@ let sorted: usize = 0;
 
 /** The code of literals and lengths, `symbolCount` of them. Returns as buildTable. */
 export function buildLiterals(lengths: usize, symbolCount: u32, mayBeSparse: bool): i32 {
-  table = LITERAL_TABLE;
-  firstBits = LITERAL_BITS;
-  tableSize = LITERAL_TABLE_SIZE;
-  results = LITERAL_RESULTS;
+  select(LITERAL_TABLE, LITERAL_BITS, LITERAL_TABLE_SIZE, LITERAL_RESULTS);
   return buildTable(lengths, symbolCount, mayBeSparse);
 }
 
 /** The code of distances. Returns as buildTable. */
 export function buildDistances(lengths: usize, symbolCount: u32, mayBeSparse: bool): i32 {
-  table = DISTANCE_TABLE;
-  firstBits = DISTANCE_BITS;
-  tableSize = DISTANCE_TABLE_SIZE;
-  results = DISTANCE_RESULTS;
+  select(DISTANCE_TABLE, DISTANCE_BITS, DISTANCE_TABLE_SIZE, DISTANCE_RESULTS);
   return buildTable(lengths, symbolCount, mayBeSparse);
 }
 
 /** The code of code lengths, all 19 symbols. Returns as buildTable. */
 export function buildLengthCodes(lengths: usize): i32 {
-  table = LENGTH_CODE_TABLE;
-  firstBits = LENGTH_CODE_BITS;
-  tableSize = LENGTH_CODE_TABLE_SIZE;
-  results = LENGTH_CODE_RESULTS;
+  select(LENGTH_CODE_TABLE, LENGTH_CODE_BITS, LENGTH_CODE_TABLE_SIZE, LENGTH_CODE_RESULTS);
   return buildTable(lengths, 19, false);
+}
+
+/** Says which table is built from now on. */
+function select(address: usize, bits: i32, size: i32, meanings: usize): void {
+  table = address;
+  firstBits = bits;
+  tableSize = size;
+  results = meanings;
 }
 
 /** RFC 1951, 3.2.5: what the symbols mean, once for all blocks. */

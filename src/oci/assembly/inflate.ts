@@ -35,6 +35,7 @@ import {
   OUTPUT_BYTES_MAX,
   WINDOW_BYTES,
 } from "./layout";
+import { copyMatch, extraBits } from "./match";
 
 /** RFC 1951, 3.2.7: at most so many codes for literals and lengths, and for distances, may be announced. */
 const LITERAL_CODES_MAX: u32 = 286;
@@ -388,36 +389,4 @@ function inflateCodes(isAll: bool, outputLimit: usize): i32 {
   if (status == BLOCK_END) place = IN_HEADER;
   // What looks wrong behind the end is what was made of zeros.
   return status < 0 && inputAt > inputEnd ? TRUNCATED : status;
-}
-
-/** The extra bits that follow a code (RFC 1951, 3.2.5); `buffer` begins with the code. */
-function extraBits(buffer: u64, entry: u32): usize {
-  return <usize>((buffer & ~((<u64>-1) << (<u64>entry))) >> ((entry >> 8) & 0xf));
-}
-
-/** Copies a match, which may overlap itself, and up to 15 bytes more behind it. */
-function copyMatch(to: usize, distance: usize, length: usize): void {
-  const end = to + length;
-  let from = to - distance;
-  if (distance >= 16) {
-    do {
-      v128.store(to, v128.load(from));
-      from += 16;
-      to += 16;
-    } while (to < end);
-  } else if (distance == 1) {
-    const pattern = i8x16.splat(load<i8>(from));
-    do {
-      v128.store(to, pattern);
-      to += 16;
-    } while (to < end);
-  } else {
-    // Of each word the first `distance` bytes are right, at least; the next step mends the others.
-    const step: usize = distance >= 8 ? 8 : distance;
-    do {
-      store<u64>(to, load<u64>(from));
-      from += step;
-      to += step;
-    } while (to < end);
-  }
 }
