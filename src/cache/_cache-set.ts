@@ -6,6 +6,7 @@
 import { lstatSync } from "node:fs";
 import { lstat, lutimes, open, readdir } from "node:fs/promises";
 import { join } from "node:path";
+import { setImmediate } from "node:timers/promises";
 
 import { errnoOf } from "../base/error.ts";
 import { lru2Victims, recentMaxOf, type Visits } from "../base/lru-k.ts";
@@ -122,7 +123,7 @@ export class CacheSet {
     const sorted = names.toSorted((left, right) => (left < right ? -1 : 1));
     for (const [index, name] of sorted.entries()) {
       // Synchronous, in spells: ten times faster than a promise for each, and nobody waits for long.
-      if ((index + 1) % LOOKS_A_SPELL === 0) await new Promise((resolve) => setImmediate(resolve));
+      if ((index + 1) % LOOKS_A_SPELL === 0) await setImmediate();
       const path = join(this.#directory, name);
       const status = lstatSync(path, { throwIfNoEntry: false });
       if (status?.isFile() === true) found.push({ name, last: status.atimeMs, previous: status.mtimeMs });

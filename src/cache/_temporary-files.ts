@@ -3,7 +3,7 @@
 import { lstat, readdir } from "node:fs/promises";
 import { join } from "node:path";
 
-import { errnoOf } from "../base/error.ts";
+import { isProcessRunning } from "../base/process-id.ts";
 import { removeIfThere } from "./_remove.ts";
 
 const AGE_MS_MAX = 24 * 3600 * 1000;
@@ -17,20 +17,9 @@ export async function removeAbandoned(directory: string): Promise<void> {
   for (const name of await readdir(directory)) {
     const processId = Number(/^([0-9]{1,10})-/.exec(name)?.[1] ?? Number.NaN);
     const path = join(directory, name);
-    if (!isRunning(processId) || processId === process.pid || (await isOld(path))) {
+    if (!isProcessRunning(processId) || processId === process.pid || (await isOld(path))) {
       await removeIfThere(path).catch(() => undefined);
     }
-  }
-}
-
-/** kill(2) with signal 0: asks without doing anything. */
-function isRunning(processId: number): boolean {
-  if (!(processId > 0)) return false;
-  try {
-    process.kill(processId, 0);
-    return true;
-  } catch (error) {
-    return errnoOf(error) === "EPERM"; // It runs, as somebody else's.
   }
 }
 

@@ -1,8 +1,9 @@
 // ⚡ uses: time
 /** Stands before a store: looks for chunks on this machine's disk first, and keeps there what the store gives. docs/cache.md. */
-import { isLambdaImgError, LambdaImgError } from "../base/error.ts";
-import { CHUNK_BYTES, chunkNameOf, type ChunkName } from "../chunk/chunk.ts";
+import { isLambdaImgError } from "../base/error.ts";
+import { CHUNK_BYTES, type ChunkName } from "../chunk/chunk.ts";
 import type { LookupObserver, LookupOutcome, TierName } from "../chunk/lookup-observer.ts";
+import { checkSealedDigest, checkSealedSize } from "../chunk/sealed-chunk.ts";
 import type { ChunkReader } from "../store/store.ts";
 import type { DiskTier } from "./disk-tier.ts";
 
@@ -78,21 +79,8 @@ export class TieredChunks implements ChunkReader {
     const startMs = this.#startMs();
     try {
       const sealed = await this.#options.store.getChunk(name);
-      if (sealed.length !== CHUNK_BYTES) {
-        throw new LambdaImgError(
-          "CHUNK_CORRUPT",
-          `chunk ${name}: expected ${CHUNK_BYTES} bytes, found ${sealed.length}`,
-          { details: { name, expected: CHUNK_BYTES, found: sealed.length } },
-        );
-      }
-      const found = chunkNameOf(sealed);
-      if (found !== name) {
-        throw new LambdaImgError(
-          "CHUNK_CORRUPT",
-          `digest mismatch: expected sha256:${name}, found sha256:${found}`,
-          { details: { expected: `sha256:${name}`, found: `sha256:${found}` } },
-        );
-      }
+      checkSealedSize(name, sealed.length);
+      checkSealedDigest(name, sealed);
       this.#tell("store", "hit", startMs);
       return sealed;
     } catch (error) {

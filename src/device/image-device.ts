@@ -2,7 +2,8 @@
 import { definite, isLambdaImgError, LambdaImgError } from "../base/error.ts";
 import type { BlockSource } from "../base/block-source.ts";
 import { forEachLimited } from "../base/pool.ts";
-import { CHUNK_BYTES, chunkNameOf, type ChunkName } from "../chunk/chunk.ts";
+import { CHUNK_BYTES, type ChunkName } from "../chunk/chunk.ts";
+import { checkSealedDigest } from "../chunk/sealed-chunk.ts";
 import { chunkKeyAt, openChunk } from "../crypto/chunk-seal.ts";
 import { diskBytes, findChunk, tableChunkName, type ManifestContent } from "../manifest/manifest.ts";
 import type { ChunkReader } from "../store/store.ts";
@@ -189,13 +190,18 @@ export class ImageDevice implements BlockSource {
   async #load(position: number): Promise<Uint8Array> {
     const chunkIndex = definite(this.#content.indexes[position], "the place is in the table");
     const expected = tableChunkName(this.#content, position);
-    const sealed = await this.#store.getChunk(expected).catch((error: unknown) => {
+    const sealed = await this.#verified(expected).catch((error: unknown) => {
       throw withChunkIndex(error, chunkIndex);
     });
-    if (this.#store.isVerifying !== true) verifyChunk(sealed, { chunkIndex, expected });
     const plain = openChunk(sealed, chunkKeyAt(this.#content.keys, position));
     this.#chunksRead++;
     return plain;
+  }
+
+  async #verified(name: ChunkName): Promise<Uint8Array> {
+    const sealed = await this.#store.getChunk(name);
+    if (this.#store.isVerifying !== true) checkSealedDigest(name, sealed);
+    return sealed;
   }
 }
 
@@ -214,19 +220,6 @@ function checkRange(
     "DISK_IMAGE_INVALID",
     `disk image: read outside of it: expected at most ${diskSizeBytes} bytes, found ${sizeBytes} at ${offsetBytes}`,
     { details: { diskBytes: diskSizeBytes, offsetBytes, sizeBytes } },
-  );
-}
-
-function verifyChunk(
-  sealed: Uint8Array,
-  { chunkIndex, expected }: { readonly chunkIndex: number; readonly expected: ChunkName },
-): void {
-  const found = chunkNameOf(sealed);
-  if (found === expected) return;
-  throw new LambdaImgError(
-    "CHUNK_CORRUPT",
-    `chunk ${chunkIndex}: digest mismatch: expected sha256:${expected}, found sha256:${found}`,
-    { details: { chunkIndex, expected: `sha256:${expected}`, found: `sha256:${found}` } },
   );
 }
 

@@ -1,4 +1,4 @@
-// ⚡ uses: file system, process, time
+// ⚡ uses: file system, time
 /**
  * Staged chunks: a writing session keeps what it stores in a directory of its own, `tmp/<session>/<chunk name>`, until
  * the barrier. A conversion that fails leaves nothing that way, and one that was killed leaves chunks that the next
@@ -10,6 +10,7 @@ import { dirname, join } from "node:path";
 import { setImmediate } from "node:timers/promises";
 
 import { errnoOf } from "../base/error.ts";
+import { isProcessRunning } from "../base/process-id.ts";
 import { CHUNK_BYTES, type ChunkName } from "../chunk/chunk.ts";
 import { chunkPath, retryWithDirectory, type ChunkWriterPlace } from "./chunk-writer.ts";
 import { fileBytes, namesIn } from "./_file.ts";
@@ -41,7 +42,7 @@ export async function adoptAbandoned(place: ChunkWriterPlace): Promise<void> {
   const sessions = dirname(place.sessionDirectory);
   for (const session of await namesIn(sessions)) {
     const directory = join(sessions, session);
-    if (directory === place.sessionDirectory || isRunning(Number.parseInt(session, 10))) continue;
+    if (directory === place.sessionDirectory || isProcessRunning(Number.parseInt(session, 10))) continue;
     for (const name of await chunksIn(directory)) {
       const isWhole = (await fileBytes(join(directory, name))) === CHUNK_BYTES;
       if (isWhole) moveChunk(join(directory, name), chunkPath(place.chunksDirectory, name));
@@ -70,16 +71,5 @@ function moveChunk(from: string, to: string): boolean {
   } catch (error) {
     if (errnoOf(error) === "ENOENT" && statSync(from, { throwIfNoEntry: false }) === undefined) return false;
     throw error;
-  }
-}
-
-/** kill(2) with signal 0: asks without doing anything. */
-function isRunning(processId: number): boolean {
-  if (!Number.isSafeInteger(processId) || processId <= 0) return false;
-  try {
-    process.kill(processId, 0);
-    return true;
-  } catch (error) {
-    return errnoOf(error) === "EPERM"; // It runs, as somebody else's.
   }
 }

@@ -9,6 +9,7 @@ import { assert, LambdaImgError } from "../base/error.ts";
 import { digestHex } from "../base/digest.ts";
 import { MANIFEST_BYTES_MAX, RECORD_BYTES_MAX, TRACE_BYTES_MAX } from "../base/limit.ts";
 import { CHUNK_BYTES, type ChunkName } from "../chunk/chunk.ts";
+import { checkSealedSize } from "../chunk/sealed-chunk.ts";
 import type { CustomerId } from "../manifest/customer-id.ts";
 import { decodeManifestTable } from "../manifest/manifest-codec.ts";
 import { manifestIdOf, parseManifestId, type ManifestId } from "../manifest/manifest-id.ts";
@@ -130,12 +131,7 @@ export class DirectoryStore implements Store {
 
   async getChunk(name: ChunkName): Promise<Uint8Array> {
     const checkSize = (sizeBytes: number): void => {
-      if (sizeBytes === CHUNK_BYTES) return;
-      throw new LambdaImgError(
-        "CHUNK_CORRUPT",
-        `chunk ${name}: expected ${CHUNK_BYTES} bytes, found ${sizeBytes}`,
-        { details: { name, expected: CHUNK_BYTES, found: sizeBytes } },
-      );
+      checkSealedSize(name, sizeBytes);
     };
     return this.#guard(`chunk ${name}: cannot read it`, async () => {
       for (const directory of this.#readDirectories) {

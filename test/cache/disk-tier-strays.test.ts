@@ -4,9 +4,10 @@ import path from "node:path";
 
 import { beforeEach, describe, expect, onTestFinished, test } from "vitest";
 
-import { DISK_TIER_BYTES_MIN, DiskTier } from "../../src/cache/disk-tier.ts";
+import type { DiskTier } from "../../src/cache/disk-tier.ts";
 import { temporaryDirectory } from "../support/oci-layout.ts";
 import { chunksOfSet, madeChunk, type MadeChunk } from "./_chunks.ts";
+import { fileIn, openTestTier } from "./_tier.ts";
 
 let directory: string;
 let problems: string[];
@@ -20,21 +21,11 @@ beforeEach(() => {
   nowMs = Date.now();
 });
 
-async function openTier(): Promise<DiskTier> {
-  const tier = await DiskTier.open({
-    path: directory,
-    maxBytes: DISK_TIER_BYTES_MIN,
-    onProblem: (text) => problems.push(text),
-    nowMs: () => nowMs,
-  });
-  onTestFinished(() => tier.close());
-  return tier;
+function openTier(): Promise<DiskTier> {
+  return openTestTier(directory, { problems, nowMs: () => nowMs });
 }
 
-/** Where the file of a chunk is. */
-function fileOf({ name }: MadeChunk): string {
-  return path.join(directory, "chunks-v1", name.slice(0, 1), name);
-}
+const fileOf = (chunk: MadeChunk): string => fileIn(directory, chunk);
 
 describe("what is no file, where chunks and marks of them belong:", () => {
   const set = (): string => path.join(directory, "chunks-v1", "b");

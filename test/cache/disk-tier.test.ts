@@ -17,6 +17,7 @@ import { DISK_TIER_BYTES_MIN, DiskTier } from "../../src/cache/disk-tier.ts";
 import { run, testWith } from "../support/judge.ts";
 import { temporaryDirectory } from "../support/oci-layout.ts";
 import { chunksOfSet, madeChunk, type MadeChunk } from "./_chunks.ts";
+import { fileIn, openTestTier } from "./_tier.ts";
 
 let directory: string;
 let problems: string[];
@@ -31,21 +32,11 @@ beforeEach(() => {
   nowMs = Date.now();
 });
 
-async function openTier(where = directory): Promise<DiskTier> {
-  const tier = await DiskTier.open({
-    path: where,
-    maxBytes: DISK_TIER_BYTES_MIN,
-    onProblem: (text) => problems.push(text),
-    nowMs: () => nowMs,
-  });
-  onTestFinished(() => tier.close());
-  return tier;
+function openTier(where = directory): Promise<DiskTier> {
+  return openTestTier(where, { problems, nowMs: () => nowMs });
 }
 
-/** Where the file of a chunk is. */
-function fileOf({ name }: MadeChunk): string {
-  return path.join(directory, "chunks-v1", name.slice(0, 1), name);
-}
+const fileOf = (chunk: MadeChunk): string => fileIn(directory, chunk);
 
 function filesUnder(where: string): string[] {
   return readdirSync(where, { recursive: true, withFileTypes: true })
