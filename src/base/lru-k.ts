@@ -76,6 +76,11 @@ export class Lru2Map<Value> {
     return this.#entries.has(key);
   }
 
+  /** The value; no visit. */
+  peek(key: string): Value | undefined {
+    return this.#entries.get(key)?.value;
+  }
+
   /** The value; a visit. */
   get(key: string): Value | undefined {
     const entry = this.#entries.get(key);

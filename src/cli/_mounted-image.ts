@@ -7,8 +7,7 @@ import { spawn, type ChildProcess } from "node:child_process";
 import { mkdir, open, readdir, readFile, rm, rmdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 
-import { errnoOf, ERROR_KINDS, LambdaImgError, type ErrorCode } from "../base/error.ts";
-import type { ManifestId } from "../manifest/manifest-id.ts";
+import { definite, errnoOf, ERROR_KINDS, LambdaImgError, type ErrorCode } from "../base/error.ts";
 import {
   comesTrue,
   hostEnvironment,
@@ -37,7 +36,8 @@ export interface MountPlace {
 export interface MountRequest {
   /** As the user calls it. */
   readonly image: string;
-  readonly manifestId: ManifestId;
+  /** The same, or what it was found to stand for: asked of the store once, by the server, and held to from then on. */
+  readonly served: string;
   /** Arguments of `serve` besides image and socket. */
   readonly serveArguments: readonly string[];
   readonly isReadOnly: boolean;
@@ -72,9 +72,11 @@ export async function mountImage(
   signal: AbortSignal,
 ): Promise<void> {
   signal.throwIfAborted();
-  await makeDirectory(place, request);
+  await makeDirectory(place);
   try {
-    await startServer(place, request);
+    const manifestId = await startServer(place, request);
+    // For people who look around here; the log speaks of the manifest alone.
+    await writeFile(join(place.directory, "image"), `${request.image}\n${manifestId}\n`);
     signal.throwIfAborted();
     await startNbdfuse(place, request);
     signal.throwIfAborted();
@@ -136,16 +138,11 @@ function isOfMount(place: MountPlace, words: readonly string[]): boolean {
   return isServer || (words[0] === "nbdfuse" && words.includes(diskFile(place)));
 }
 
-async function makeDirectory(
-  place: MountPlace,
-  { image, manifestId }: Pick<MountRequest, "image" | "manifestId">,
-): Promise<void> {
+async function makeDirectory(place: MountPlace): Promise<void> {
   try {
     await mkdir(place.directory, { mode: 0o700 });
     await mkdir(fuseDirectory(place), { mode: 0o700 });
-    // For people who look around here; the log speaks of the manifest alone.
     await writeFile(join(place.directory, "mount-point"), `${place.mountPoint}\n`);
-    await writeFile(join(place.directory, "image"), `${image}\n${manifestId}\n`);
   } catch (error) {
     if (errnoOf(error) === "EEXIST") {
       throw new LambdaImgError(
@@ -157,37 +154,47 @@ async function makeDirectory(
   }
 }
 
-/** Starts the server in a session of its own, so that it outlives us and our terminal. */
-async function startServer(place: MountPlace, request: MountRequest): Promise<void> {
+/**
+ * Starts the server in a session of its own, so that it outlives us and our terminal. nbdfuse connects many times: the name
+ * is pinned, so that no connection has to ask the store for it, and all of them read one disk. Returns the manifest id.
+ */
+async function startServer(
+  place: MountPlace,
+  { served, serveArguments }: Pick<MountRequest, "served" | "serveArguments">,
+): Promise<string> {
   const program = process.argv[1] ?? "";
-  const args = [
-    "serve",
-    request.manifestId,
-    ...request.serveArguments,
-    "--socket",
-    socketPath(place),
-    "--json",
-  ];
+  const where = ["--socket", socketPath(place), "--pin", "--json"];
+  const args = ["serve", ...serveArguments, ...where, "--", served];
   const log = await open(logPath(place), "a", 0o600);
   try {
     const child = spawn(process.execPath, [program, ...args], {
       detached: true,
       stdio: ["ignore", "pipe", log.fd],
     });
-    const isListening = await new Promise<boolean>((resolve) => {
-      child.stdout?.once("data", () => {
-        resolve(true);
-      });
-      child.once("close", () => {
-        resolve(false);
-      });
-    });
+    const line = await firstLine(child);
     child.stdout?.destroy();
     child.unref();
-    if (!isListening) throw await serverError(place);
+    if (line === undefined) throw await serverError(place);
+    // What comes is what serve.ts has written.
+    const { exports } = JSON.parse(line) as { readonly exports: readonly { readonly manifest: string }[] };
+    return definite(exports[0], "a server serves what it was asked for").manifest;
   } finally {
     await log.close();
   }
+}
+
+/** The first line that a program writes, or `undefined` where it ends without one. */
+function firstLine({ stdout }: ChildProcess): Promise<string | undefined> {
+  return new Promise((resolve) => {
+    let said = "";
+    stdout?.setEncoding("utf8").on("data", (text: string) => {
+      said += text;
+      if (said.includes("\n")) resolve(said.slice(0, said.indexOf("\n")));
+    });
+    stdout?.once("close", () => {
+      resolve(undefined);
+    });
+  });
 }
 
 async function startNbdfuse(place: MountPlace, { isReadOnly }: MountRequest): Promise<void> {

@@ -45,6 +45,7 @@ export interface ServeOptions extends DeviceOptions {
   readonly socket?: string;
   readonly listen?: string;
   readonly status?: string;
+  readonly pin?: boolean;
   readonly insecure?: boolean;
   readonly tlsCert?: string;
   readonly tlsKey?: string;
@@ -130,6 +131,12 @@ export function parsePrefetch(
     throw usage(`--prime: expected chunks from 0 to ${PRIME_CHUNKS_MAX}, found ${JSON.stringify(prime)}`);
   }
   return { isReplaying: prefetch, isRecording: record, primeChunks };
+}
+
+/** What `--pin` says. @throws USAGE_INVALID */
+export function parsePin({ pin = false }: ServeOptions, images: readonly string[]): boolean {
+  if (pin && images.length === 0) throw usage("--pin: expected the images that it is for, found none");
+  return pin;
 }
 
 /** Where to listen. @throws USAGE_INVALID, also for what would be open to the network without protection */

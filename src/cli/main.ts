@@ -290,6 +290,7 @@ function addServe(program: Command, run: Run): void {
     .option("--tls-key <file>", "its private key (PEM)")
     .option("--tls-ca <file>", "serve only clients with a certificate of these authorities (PEM)")
     .option("--insecure", "listen on TCP without TLS, --status too, though others can reach it")
+    .option("--pin", "keep to what the images stand for at the start, though names move")
     .option("--status <host:port|path>", "tell metrics over HTTP, and draw them, there");
   addDeviceOptions(command);
 }

@@ -6,7 +6,6 @@ import { basename, dirname, join, resolve } from "node:path";
 import { LambdaImgError } from "../base/error.ts";
 import { toHex } from "../base/bytes.ts";
 import { sha256 } from "../base/digest.ts";
-import { parseManifestId, type ManifestId } from "../manifest/manifest-id.ts";
 import {
   parseOverlay,
   parsePrefetch,
@@ -16,7 +15,7 @@ import {
 } from "./_serve-options.ts";
 import { checkCanMount, logPath, mountImage, unmountImage, type MountPlace } from "./_mounted-image.ts";
 import { mountsDirectory } from "./_runtime-directory.ts";
-import { openContext, type CommonOptions } from "./context.ts";
+import type { CommonOptions } from "./context.ts";
 import type { Output } from "./output.ts";
 
 /** The command's options as commander gives them. */
@@ -40,10 +39,9 @@ export async function mount(
   await checkCanMount([]);
   const place = await placeOf(directory);
   await checkDirectory(place.mountPoint);
-  const manifestId = await manifestIdOf(image, options, output);
   // Who mounts for others to look at does not want their programs to become root, or devices to be opened.
   const mountOptions = ["nosuid", "nodev"];
-  await mountImage(place, { image, manifestId, serveArguments, isReadOnly, mountOptions }, signal);
+  await mountImage(place, { image, served: image, serveArguments, isReadOnly, mountOptions }, signal);
   const { mountPoint } = place;
   output.result(
     { command: "mount", image, mountPoint, readOnly: isReadOnly, log: logPath(place) },
@@ -100,21 +98,6 @@ export function serveArgumentsOf(
     ...(options.record === true ? ["--record"] : []),
     ...(options.prefetch === false ? ["--no-prefetch"] : []),
   ];
-}
-
-/**
- * What is to be mounted, by its id: nbdfuse connects many times, and the server would look a name up each time. That
- * takes long where the store is slow, and where the name moves meanwhile, connections would read different disks.
- */
-async function manifestIdOf(image: string, options: CommonOptions, output: Output): Promise<ManifestId> {
-  const given = parseManifestId(image);
-  if (given !== undefined) return given;
-  const { store, keyring } = await openContext(options, { create: false, output });
-  try {
-    return await store.getRef(keyring.customerId, image);
-  } finally {
-    await store.close();
-  }
 }
 
 /**

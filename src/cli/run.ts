@@ -83,7 +83,11 @@ export async function run(
   const mountPoint = await mkdtemp(join(await mountsDirectory(), "run-"));
   const place = await placeOf(mountPoint);
   try {
-    await mountImage(place, { image, manifestId, serveArguments, isReadOnly, mountOptions: [] }, use.signal);
+    await mountImage(
+      place,
+      { image, served: manifestId, serveArguments, isReadOnly, mountOptions: [] },
+      use.signal,
+    );
     try {
       return await runProcess(mountPoint, planned);
     } finally {

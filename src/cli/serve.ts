@@ -23,6 +23,7 @@ import type { ServerStatus } from "./_status.ts";
 import { makeTemporaryDirectory, xdgRuntimeDirectory } from "./_runtime-directory.ts";
 import {
   parseOverlay,
+  parsePin,
   parsePlace,
   parsePrefetch,
   parseReading,
@@ -53,6 +54,7 @@ interface Plan {
   readonly tiers: TierChoice;
   readonly status: StatusPlace | undefined;
   readonly prefetch: PrefetchChoice;
+  readonly isPinned: boolean;
 }
 
 /** Where it listens, as it is told. */
@@ -72,6 +74,7 @@ export async function serve(images: readonly string[], options: ServeOptions, us
     tiers: parseTiers(options),
     status: parseStatus(options),
     prefetch: parsePrefetch(options, distinct),
+    isPinned: parsePin(options, distinct),
   };
   const context = await openContext(options, { create: false, output: use.output });
   try {
@@ -128,13 +131,14 @@ interface Offer {
 }
 
 async function serveImages({ plan, context, guard, log, status }: Offer, use: Use): Promise<void> {
-  const { images, overlay, tiers, prefetch } = plan;
+  const { images, overlay, tiers, prefetch, isPinned } = plan;
   const cache = tiers.cache && (await openCache(tiers.cache, use.output));
   const exports = new ImageExports({
     ...context,
     guard,
     overlay,
     prefetch,
+    isPinned,
     onTrace: (event) => {
       tellTrace(event, log, use.output);
     },

@@ -111,8 +111,13 @@ export class ImageDevice implements BlockSource {
     const position = this.#positionOf(chunkIndex);
     if (position < 0 || this.#loads.has(position)) return;
     const name = this.#openName(position);
-    if (this.#openChunks.has(name)) return;
-    const plain = await this.#guardLoad(chunkIndex, () => this.#load(position), "ahead");
+    if (this.#openChunks.peek(name) !== undefined) return;
+    const load = (): Promise<Uint8Array> => {
+      // By the time that it has its turn, a read may have opened it.
+      const open = this.#openChunks.peek(name);
+      return open === undefined ? this.#load(position) : Promise.resolve(open);
+    };
+    const plain = await this.#guardLoad(chunkIndex, load, "ahead");
     this.#openChunks.add(name, plain, { isAhead: true });
   }
 

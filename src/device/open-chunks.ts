@@ -54,9 +54,9 @@ export class OpenChunks {
     return this.#chunks.size * CHUNK_BYTES;
   }
 
-  /** True where the chunk is open; nobody counts it. */
-  has(name: OpenChunkName): boolean {
-    return this.#chunks.has(name);
+  /** As `get`, but no visit, and nobody counts it. */
+  peek(name: OpenChunkName): Uint8Array | undefined {
+    return this.#chunks.peek(name);
   }
 
   /** The plain chunk, if it is open; a visit. The memory is shared by all who read it: do not write to it. */

@@ -9,9 +9,9 @@ import type { NbdTimers } from "../nbd/export.ts";
 /** Loads that are under way at a time, of all images: each holds a chunk twice, sealed and plain. */
 const LOADS_AT_ONCE_MAX = 16;
 /** Besides these, loads of chunks that nobody waits for yet. They never take the turn of one that somebody waits for. */
-const LOADS_AHEAD_MAX = 4;
-/** They begin one after another, or this long after each other where the store is slow. */
-const AHEAD_STEP_MS = 5;
+const LOADS_AHEAD_MAX = 16;
+/** They begin one after another, or this long after each other where the store is slow: 16 for a store 32 ms away. */
+const AHEAD_STEP_MS = 2;
 /**
  * And so long after a load that somebody waits for has begun or ended: a fast store keeps the processor busy, and what
  * is asked for shall not wait for the digest and cipher of what is not. A slow one leaves time enough.

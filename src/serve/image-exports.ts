@@ -50,6 +50,8 @@ export interface ImageExportsOptions {
   /** Names and manifest ids; if left out, every name of the store. With an overlay file exactly one. */
   readonly images?: readonly string[];
   readonly overlay: OverlayChoice;
+  /** Whether names that are asked for stand, until `close`, for the manifests that they stand for at the start. */
+  readonly isPinned?: boolean;
   readonly guard: ChunkGuard;
   /** Bytes of chunks that stay open, of all images together. */
   readonly memoryBytes: number;
@@ -75,8 +77,6 @@ interface HeldImage {
   readonly device: BlockDevice;
   readonly readAhead: ReadAhead;
   readonly recorder: TraceRecorder | undefined;
-  /** Whether clients use it. */
-  isOpen: boolean;
 }
 
 /**
@@ -90,9 +90,11 @@ export class ImageExports implements NbdExports {
   readonly #openChunks: OpenChunks;
   /** By key. */
   readonly #held: Map<string, Promise<HeldImage>> = new Map();
-  /** Keys of names that do not follow the store: those whose overlay is in a file. */
+  /** Keys of images that clients use or are about to use. */
+  readonly #wanted: Set<string> = new Set();
+  /** Keys of names that do not follow the store: those that are to be pinned, or whose overlay is in a file. */
   readonly #pinned: Map<string, string> = new Map();
-  /** Manifests that `prepare` has read, of images that were asked for, each until its image is first opened. */
+  /** Manifests that `prepare` has read, of several images that were asked for, each until its image is first opened. */
   readonly #prepared: Map<ManifestId, ManifestContent> = new Map();
 
   constructor(options: ImageExportsOptions) {
@@ -148,13 +150,11 @@ export class ImageExports implements NbdExports {
   }
 
   async open(key: string): Promise<NbdExport> {
-    const held = await this.#hold(key);
-    const { device } = held;
-    held.isOpen = true;
-    held.readAhead.start();
+    const holding = this.#hold(key);
+    const { device, readAhead } = await holding;
+    readAhead.start();
+    this.#beginSession(key, holding);
     const { name, manifestId } = ofKey(key);
-    // Its client does not wait for the trace, and may be the first to read.
-    if (this.#options.prefetch.isReplaying) void this.#replay(key, held);
     return {
       name,
       description: manifestId,
@@ -181,11 +181,15 @@ export class ImageExports implements NbdExports {
   }
 
   async #prepareImage(name: string): Promise<ServedImage> {
+    const { images, isPinned, overlay } = this.#options;
     const manifestId = await this.#manifestIdOf(name);
-    if (this.#options.overlay.kind === "file") {
-      const key = keyOf({ name, manifestId });
-      this.#pinned.set(name, key);
-      const { device } = await this.#hold(key);
+    const key = keyOf({ name, manifestId });
+    if (isPinned === true || overlay.kind === "file") this.#pinned.set(name, key);
+    if (images?.length === 1) {
+      const holding = this.#hold(key);
+      // Its first client is not waited for: while that one starts, what it is going to read comes nearer.
+      this.#beginSession(key, holding);
+      const { device } = await holding;
       return { name, manifestId, sizeBytes: device.sizeBytes };
     }
     const content = await this.#openManifest(manifestId);
@@ -245,7 +249,7 @@ export class ImageExports implements NbdExports {
       overlay.kind === "none"
         ? new ImageBlockDevice(image)
         : new OverlayDevice(image, await this.#openOverlay(overlay, content));
-    return { content, device, readAhead, recorder, isOpen: false };
+    return { content, device, readAhead, recorder };
   }
 
   async #openOverlay(
@@ -269,20 +273,33 @@ export class ImageExports implements NbdExports {
     await held.device.close();
   }
 
-  async #replay(key: string, held: HeldImage): Promise<void> {
+  /** Whoever opens the image does not wait for its trace, and may be the first to read. */
+  #beginSession(key: string, holding: Promise<HeldImage>): void {
+    if (this.#wanted.has(key)) return;
+    this.#wanted.add(key);
+    if (this.#options.prefetch.isReplaying) void this.#replay(key, holding);
+  }
+
+  async #replay(key: string, holding: Promise<HeldImage>): Promise<void> {
     const { name, manifestId } = ofKey(key);
     try {
-      const trace = await this.#traces.find(manifestId, held.content);
-      if (trace !== undefined && held.isOpen) held.readAhead.replay(trace);
+      const table = holding.then(({ content }) => content);
+      const trace = await this.#traces.find(manifestId, table);
+      const { readAhead } = await holding;
+      if (trace !== undefined && this.#wanted.has(key)) readAhead.replay(trace);
     } catch (error) {
       if (!isLambdaImgError(error)) throw error;
-      this.#options.onTrace?.({ kind: "unusable", name, error });
+      const isOpened = await holding.then(
+        () => true,
+        () => false, // Whoever opens it is told why it cannot be: that says nothing of its trace.
+      );
+      if (isOpened) this.#options.onTrace?.({ kind: "unusable", name, error });
     }
   }
 
   /** Reads no more ahead, and keeps what was recorded since the start of this server. */
   async #endSession(key: string, held: HeldImage): Promise<void> {
-    held.isOpen = false;
+    this.#wanted.delete(key);
     held.readAhead.stop();
     const trace = held.recorder?.take();
     if (trace === undefined) return;

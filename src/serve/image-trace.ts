@@ -21,16 +21,21 @@ export class ImageTraces {
   }
 
   /**
-   * The chunks that a start of the image read, in order; `undefined` where nobody has recorded it.
-   * @throws STORE_INVALID where what is there is no trace of this image by this customer; what a store throws
+   * The chunks that a start of the image read, in order; `undefined` where nobody has recorded it. The store is asked at once,
+   * whenever the manifest's table comes.
+   * @throws STORE_INVALID where what is there is no trace of this image by this customer; what a store throws, and what
+   *   `table` rejects with
    */
-  async find(manifestId: ManifestId, table: ChunkTable): Promise<readonly number[] | undefined> {
+  async find(
+    manifestId: ManifestId,
+    table: ChunkTable | Promise<ChunkTable>,
+  ): Promise<readonly number[] | undefined> {
     const place = this.#placeOf(manifestId);
-    const bytes = await this.#store.getRecord(place);
+    const [bytes, chunks] = await Promise.all([this.#store.getRecord(place), table]);
     if (bytes === undefined) return undefined;
     const parts = openRecord(place.name, { bytes, clearBytes: 0 }, this.#keyring.customerKey());
     if (parts === undefined) throw new LambdaImgError("STORE_INVALID", "trace: it is damaged, or another's");
-    return decodeTrace(parts.secrets, table);
+    return decodeTrace(parts.secrets, chunks);
   }
 
   /** Keeps a trace in place of the one before. @throws what a store throws */

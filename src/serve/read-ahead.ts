@@ -4,8 +4,8 @@
  */
 import { findChunk, type ChunkTable } from "../manifest/manifest.ts";
 
-/** Loads that one image has under way, or waiting for their turn. */
-const LOADS_AT_ONCE = 4;
+/** Loads that one image has under way, or waiting for their turn (chunk-guard.ts has how soon that comes). */
+const LOADS_AT_ONCE = 16;
 /** Chunks that are to be primed, at most; of more, the oldest wishes are forgotten. */
 const WISHES_MAX = 256;
 

@@ -52,11 +52,16 @@ export class DirectoryStore implements Store {
    */
   static async open(path: string, options: { readonly create: boolean }): Promise<DirectoryStore> {
     try {
-      if (!(await readStoreFile(path))) {
-        if (!(await isBlank(path)) && !(await readStoreFile(path))) throw notAStore(path);
-        if (!options.create) throw new LambdaImgError("STORE_NOT_FOUND", `${path}: no store there`);
-        await createStore(path);
+      // Both at once: where the store is far away, each costs a round trip.
+      const early = readRoots(path).catch(() => []);
+      if (await readStoreFile(path)) {
+        const roots = await early;
+        // None: it failed, or it was before somebody had made the first one.
+        return new DirectoryStore(path, roots.length > 0 ? roots : await readRoots(path));
       }
+      if (!(await isBlank(path)) && !(await readStoreFile(path))) throw notAStore(path);
+      if (!options.create) throw new LambdaImgError("STORE_NOT_FOUND", `${path}: no store there`);
+      await createStore(path);
       return new DirectoryStore(path, await readRoots(path));
     } catch (error) {
       throw storeError(error, `${path}: cannot open the store`);

@@ -119,7 +119,7 @@ describe.skipIf(!isBuilt)("lambda-img mount (needs npm run build)", () => {
       jsonOf(await cli("umount", place));
     });
 
-    test("the server reads the manifest once, and no name, however often nbdfuse connects", async () => {
+    test("the server reads name and manifest once, however often nbdfuse connects", async () => {
       const log = path.join(home.path, "opened");
       writeFileSync(log, "");
       const lister = path.resolve(import.meta.dirname, "../bench/_device-delay.mjs");
@@ -138,7 +138,12 @@ describe.skipIf(!isBuilt)("lambda-img mount (needs npm run build)", () => {
       jsonOf(await cli("umount", place));
       const opened = readFileSync(log, "utf8").trimEnd().split("\n");
       const kinds = opened.map((file) => file.split("/").find((part) => !/^(roots|r0)$/.test(part)));
-      expect(kinds.filter((kind) => kind !== "chunks")).toEqual(["store.json", "root.json", "manifests"]);
+      expect(kinds.filter((kind) => kind !== "chunks")).toEqual([
+        "store.json",
+        "root.json",
+        "refs",
+        "manifests",
+      ]);
     });
 
     test("read-only, writes are refused by the kernel", async () => {

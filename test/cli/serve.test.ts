@@ -289,6 +289,7 @@ describe.skipIf(!isBuilt)("lambda-img serve (needs npm run build)", () => {
     [2, "USAGE_INVALID", ["app", "--socket", ""]],
     [2, "USAGE_INVALID", ["app", "--overlay", "none", "--overlay-size", "1G"]],
     [2, "USAGE_INVALID", ["--overlay", "file"]],
+    [2, "USAGE_INVALID", ["--pin"]],
     [2, "USAGE_INVALID", ["app", manifestless(), "--overlay", "file"]],
     [2, "USAGE_INVALID", ["app", "--overlay", ""]],
     [2, "SIZE_INVALID", ["app", "--overlay-size", "much"]],

@@ -183,10 +183,10 @@ test("of more than 10000 failing chunks the rest is not named", async () => {
   expect(events.at(-1)?.kind).toBe("failing-many");
 });
 
-test("loads that nobody waits for begin one after another, or in steps up to four", async () => {
+test("loads that nobody waits for begin one after another, or in steps up to sixteen", async () => {
   const { guard, timers } = makeGuard();
   const load = guard.forImage("a");
-  const ahead = Array.from({ length: 8 }, openEnd);
+  const ahead = Array.from({ length: 20 }, openEnd);
   const results = ahead.map((each, index) => codeOf(load(index, each.load, "ahead")));
   const begun = async (): Promise<number> => {
     await settle();
@@ -194,20 +194,22 @@ test("loads that nobody waits for begin one after another, or in steps up to fou
   };
   expect(await begun()).toBe(1);
   ahead[0]!.end();
-  expect([await begun(), timers.delays]).toEqual([2, [5]]);
-  for (const count of [3, 4, 5, 5]) {
-    timers.fire(5);
+  expect([await begun(), timers.delays]).toEqual([2, [2]]);
+  for (let count = 3; count <= 17; count++) {
+    timers.fire(2);
     expect(await begun()).toBe(count);
   }
+  timers.fire(2);
+  expect(await begun()).toBe(17);
   ahead[2]!.end();
-  expect(await begun()).toBe(6);
-  for (const at of [1, 3, 4]) ahead[at]!.end();
-  expect(await begun()).toBe(6);
-  ahead[5]!.end();
-  expect(await begun()).toBe(7);
-  ahead[6]!.end();
+  expect(await begun()).toBe(18);
+  for (const [at, each] of ahead.slice(0, 17).entries()) if (at !== 2) each.end();
+  expect(await begun()).toBe(18);
+  ahead[17]!.end();
+  expect(await begun()).toBe(19);
+  ahead[18]!.end();
   await settle();
-  ahead[7]!.end();
+  ahead[19]!.end();
   expect(new Set(await Promise.all(results))).toEqual(new Set(["no failure"]));
 });
 
@@ -227,9 +229,7 @@ test("they begin only when no load that somebody waits for has begun or ended ju
   expect(await begun()).toEqual([1, 0, 0]);
   const second = load(101, other.load, "read");
   ahead[0]!.end();
-  expect(await begun()).toEqual([1, 0, 0]);
-  timers.fire(5);
-  expect(await begun()).toEqual([1, 0, 0]);
+  expect([await begun(), timers.delays.filter((delayMs) => delayMs === 2)]).toEqual([[1, 0, 0], [2]]);
   timers.fire(2);
   expect(await begun()).toEqual([1, 1, 0]);
   read.end();
@@ -245,21 +245,21 @@ test("they begin only when no load that somebody waits for has begun or ended ju
 test("they take no turn of a load that somebody waits for", async () => {
   const { guard, timers } = makeGuard();
   const load = guard.forImage("a");
-  const ahead = Array.from({ length: 4 }, openEnd);
+  const ahead = Array.from({ length: 16 }, openEnd);
   for (const [index, each] of ahead.entries()) void load(index, each.load, "ahead");
-  for (let turn = 0; turn < 3; turn++) {
-    timers.fire(5);
+  for (let turn = 1; turn < ahead.length; turn++) {
+    timers.fire(2);
     await settle();
   }
   const reads = Array.from({ length: 17 }, openEnd);
   for (const [index, each] of reads.entries()) void load(100 + index, each.load, "read");
   await settle();
-  expect(ahead.map((each) => each.begun())).toEqual([1, 1, 1, 1]);
+  expect(ahead.map((each) => each.begun())).toEqual(ahead.map(() => 1));
   expect(reads.filter((each) => each.begun() === 1).length).toBe(16);
   // What else is to be read ahead is out of the way, and does not look like a queue.
   void load(50, openEnd().load, "ahead");
   await settle();
-  expect(guard.counts).toEqual({ ...IDLE, running: 20, waiting: 1 });
+  expect(guard.counts).toEqual({ ...IDLE, running: 32, waiting: 1 });
 });
 
 test("a read shares a load that nobody waited for, with a deadline of its own", async () => {

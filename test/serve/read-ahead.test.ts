@@ -45,14 +45,14 @@ function makeReadAhead(options: Partial<ReadAheadOptions> = {}): { readAhead: Re
   return { readAhead: new ReadAhead(all), loads };
 }
 
-const TRACE = [40, 0, 2, 100, 4, 6, 8, 10];
+const TRACE = [40, 0, 2, 100, ...Array.from({ length: 16 }, (_, index) => 4 + 2 * index)];
 
-test("a trace is loaded in its order, four chunks at a time", async () => {
+test("a trace is loaded in its order, sixteen chunks at a time", async () => {
   const { readAhead, loads } = makeReadAhead();
   readAhead.replay(TRACE);
-  expect(loads.begun).toEqual(TRACE.slice(0, 4));
+  expect(loads.begun).toEqual(TRACE.slice(0, 16));
   await loads.end();
-  expect(loads.begun).toEqual(TRACE.slice(0, 5));
+  expect(loads.begun).toEqual(TRACE.slice(0, 17));
   expect(await loads.endAll()).toEqual(TRACE);
 });
 
@@ -87,7 +87,7 @@ test("the stored chunks that follow what is read come before the trace", async (
   readAhead.visited(500);
   readAhead.visited(1996);
   await loads.endAll();
-  expect(loads.begun).toEqual([...TRACE.slice(0, 4), 502, 504, 1998, ...TRACE.slice(4)]);
+  expect(loads.begun).toEqual([...TRACE.slice(0, 16), 502, 504, 1998, ...TRACE.slice(16)]);
 });
 
 test("of many wishes the oldest are forgotten", async () => {
@@ -111,9 +111,9 @@ test("after a stop nothing begins; another trace may follow", async () => {
   readAhead.visited(900);
   readAhead.stop();
   readAhead.visited(904);
-  expect(await loads.endAll()).toEqual(TRACE.slice(0, 4));
+  expect(await loads.endAll()).toEqual(TRACE.slice(0, 16));
   readAhead.replay([20, 40]);
-  expect(await loads.endAll()).toEqual([...TRACE.slice(0, 4), 20, 40]);
+  expect(await loads.endAll()).toEqual([...TRACE.slice(0, 16), 20, 40]);
 });
 
 test("after a stop and a start, chunks that follow what is read are loaded again", async () => {
