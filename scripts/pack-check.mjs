@@ -26,7 +26,10 @@ function pack() {
   const paths = packed.files.map((file) => file.path);
   const stray = paths.filter((file) => /^(src|test|scripts|\.ci)\//.test(file));
   if (stray.length > 0) fail(`does not belong into the package: ${stray.join(", ")}`);
-  for (const needed of ["bin/lambda-img", "dist/index.js", "dist/index.d.ts", "README.md", "LICENSE"]) {
+  for (const needed of [
+    ...["bin/lambda-img", "dist/program/main.js", "dist/index.js", "dist/index.d.ts"],
+    ...["README.md", "LICENSE"],
+  ]) {
     if (!paths.includes(needed)) fail(`not in the package: ${needed}`);
   }
   return path.join(folder, packed.filename);

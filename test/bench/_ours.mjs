@@ -7,12 +7,16 @@ const TOP = path.resolve(import.meta.dirname, "../..");
 export const PROGRAM = path.join(TOP, "bin/lambda-img");
 
 /** A conversion into the store of a directory, with the key beside it. */
-export function convertCommand(reference, directory, { nodeOptions = [], options = [] } = {}) {
+export function convertCommand(
+  reference,
+  directory,
+  { nodeOptions = [], options = [], program = PROGRAM } = {},
+) {
   const place = ["--store", path.join(directory, "store"), "--key", path.join(directory, "key.json")];
   return [
     process.execPath,
     ...nodeOptions,
-    PROGRAM,
+    program,
     "convert",
     reference,
     "--name",

@@ -69,7 +69,8 @@ async function profile(layout) {
   const profiles = path.join(out, "profiles");
   const preload = path.join(import.meta.dirname, "_profile-threads.cjs");
   const nodeOptions = ["--require", preload, "--cpu-prof", `--cpu-prof-dir=${profiles}`];
-  const [program, ...args] = convertCommand(`oci:${layout}`, out, { nodeOptions });
+  const separate = path.join(import.meta.dirname, "_profile-program.mjs");
+  const [program, ...args] = convertCommand(`oci:${layout}`, out, { nodeOptions, program: separate });
   const startMs = performance.now();
   const env = { ...process.env, LAMBDA_IMG_BENCH_THREADS: threads };
   const child = spawn(program, args, { env, stdio: ["ignore", "ignore", "inherit"] });

@@ -8,7 +8,7 @@ import { temporaryDirectory } from "./oci-layout.ts";
 const BIN = path.resolve(import.meta.dirname, "../../bin/lambda-img");
 
 /** False where nothing was built; the tests of the command line are skipped then. */
-export const isBuilt: boolean = existsSync(path.resolve(import.meta.dirname, "../../dist/cli/main.js"));
+export const isBuilt: boolean = existsSync(path.resolve(import.meta.dirname, "../../dist/program/main.js"));
 
 /** What a run left. */
 export interface CliResult {

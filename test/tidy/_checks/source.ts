@@ -99,8 +99,8 @@ export function storeyOf(filePath: string): string | undefined {
 function resolveImport(from: string, specifier: string): string | undefined {
   if (!specifier.startsWith(".")) return undefined;
   const target = path.posix.join(path.posix.dirname(from), specifier);
-  // What bin/ runs is built from src/.
-  return target.startsWith("dist/") ? target.replace(/^dist\//, "src/").replace(/\.js$/, ".ts") : target;
+  // What bin/ runs is built from src/ (scripts/build.mjs).
+  return target === "dist/program/main.js" ? "src/cli/main.ts" : target;
 }
 
 type FoundImport = Pick<Import, "specifier" | "names" | "isTypeOnly">;
