@@ -95,6 +95,27 @@ test("every period from 1 to 70 and every match length is copied right", async (
   }
 });
 
+test("every match of up to 40 bytes back is what copying byte by byte gives", async () => {
+  const fresh = repeating(40, 256, 11);
+  for (let distance = 1; distance <= 40; distance++) {
+    const writer = new DeflateWriter().block(1);
+    const expected: number[] = [];
+    for (let length = 3; length <= 258; length++) {
+      // Other bytes each time, so that nothing is right because it was there already.
+      for (const byte of fresh) {
+        expected.push((byte + length) % 256);
+        writer.fixed((byte + length) % 256);
+      }
+      fixedMatch(writer, length, distance);
+      for (let count = 0; count < length; count++) expected.push(expected[expected.length - distance]!);
+    }
+    const deflated = writer.fixed(256).bytes();
+    const plain = Uint8Array.from(expected);
+    expect(equalBytes(inflateZlib(deflated) as Uint8Array, plain), `zlib: ${distance}`).toBe(true);
+    expect(equalBytes((await inflateOurs(deflated)) as Uint8Array, plain), `${distance}`).toBe(true);
+  }
+});
+
 /** A match in the fixed codes (RFC 1951, 3.2.5 and 3.2.6). */
 function fixedMatch(writer: DeflateWriter, length: number, distance: number): void {
   if (length === 258) writer.fixed(285);

@@ -9,41 +9,59 @@
  * read at a time, and a match is written in steps of up to 16 bytes, so both have a margin behind them.
  */
 
-import {
-  buildDistances,
-  buildLengthCodes,
-  buildLiterals,
-  END,
-  LITERAL,
-  makeResults,
-  SPECIAL,
-  SUBTABLE,
-} from "./codes";
+import { buildDistances, buildLengthCodes, buildLiterals, makeResults } from "./codes";
 import { crc32, makeCrcTables } from "./crc32";
 import {
+  BASE_SHIFT,
+  BUFFER_SHIFT,
+  END,
+  LITERAL_COUNT,
+  LITERAL_COUNT_SHIFT,
+  LITERAL_SHIFT,
+  lookUpDistance,
+  lookUpLiteral,
+  lookUpLongDistance,
+  lookUpLongLiteral,
+  SPECIAL,
+  SUBTABLE,
+  valueOf,
+} from "./entry";
+import {
+  bitCount,
+  bits,
+  dropBits,
+  inputAt,
+  inputEnd,
+  returnWholeBytes,
+  setInputEnd,
+  setNext,
+  takeBits,
+} from "./input";
+import {
   CODE_LENGTHS,
-  DISTANCE_BITS,
-  DISTANCE_TABLE,
   INPUT,
   INPUT_BYTES_MAX,
   LENGTH_CODE_BITS,
   LENGTH_CODE_TABLE,
   LENGTHS,
-  LITERAL_BITS,
-  LITERAL_TABLE,
   OUTPUT,
   OUTPUT_BYTES_MAX,
   WINDOW_BYTES,
 } from "./layout";
-import { copyMatch, extraBits } from "./match";
+import { copyMatch, makePatterns } from "./match";
 
 /** RFC 1951, 3.2.7: at most so many codes for literals and lengths, and for distances, may be announced. */
 const LITERAL_CODES_MAX: u32 = 286;
 const DISTANCE_CODES_MAX: u32 = 30;
 /** No block header is longer: 17 bits, 19 lengths of 3, 320 code lengths of 7 bits and 7 more. Rounded up. */
 const HEADER_BYTES_MAX: usize = 640;
-/** The fast loop reads at most two words of 8 bytes before it looks again. */
+/**
+ * The fast loop may have read 7 bytes behind the end when it looks where it is. Until it looks again it reads three words
+ * of 8 bytes at most, 7 bytes apart: 7 + 2 * 7 + 8 = 29.
+ */
 const INPUT_MARGIN_BYTES: usize = 32;
+/** To look for pairs of literals takes a table's 2048 entries; a block that is shorter does not pay for it. */
+const LONG_BLOCK_BYTES: usize = 8192;
 
 /** Where the host writes input, and how much fits. Behind what it has written last it keeps INPUT_MARGIN_BYTES of zeros. */
 export const inputStart: usize = INPUT;
@@ -73,23 +91,17 @@ const IN_HEADER: i32 = 0;
 const IN_STORED: i32 = 1;
 const IN_CODES: i32 = 2;
 
-/** Address of the next input byte that is not in the bit buffer; the host reads and sets it. */
-export let inputAt: usize = inputStart;
+export { inputAt };
 /** Address behind the output. */
 export let outputEnd: usize = outputStart;
 /** CRC-32 of the member so far, of what was taken by slide(). */
 export let checksum: u32 = 0;
 
-/** Address behind the input. */
-let inputEnd: usize = inputStart;
-/** Input bits, the next one lowest; those from `bitCount` on are zero. Fewer than eight between calls. */
-let bits: u64 = 0;
-let bitCount: i32 = 0;
 let place: i32 = IN_HEADER;
 let isLastBlock: bool = false;
 let storedBytesLeft: usize = 0;
-let literalBits: i32 = LITERAL_BITS;
-let distanceBits: i32 = DISTANCE_BITS;
+/** What the last block with codes has given; other members' blocks are as good a guess. */
+let blockBytes: usize = 0;
 /** Where the member's output begins: no match reaches back beyond it. Below the window when that is full. */
 let memberStart: usize = outputStart;
 let hasTables: bool = false;
@@ -103,11 +115,11 @@ const LENGTH_CODE_ORDER: usize = memory.data<u8>([
 export function beginMember(): void {
   if (!hasTables) {
     makeResults();
+    makePatterns();
     makeCrcTables();
   }
   hasTables = true;
-  bits = 0;
-  bitCount = 0;
+  setNext(inputAt, 0, 0);
   place = IN_HEADER;
   isLastBlock = false;
   memberStart = outputEnd;
@@ -129,7 +141,7 @@ export function slide(): void {
  * After MEMBER_END, `inputAt` is behind the deflate data's last byte.
  */
 export function inflate(end: usize, isAll: bool): i32 {
-  inputEnd = end;
+  setInputEnd(end);
   const outputLimit = OUTPUT + OUTPUT_BYTES_MAX;
   let status = NEED_INPUT;
   do {
@@ -142,34 +154,6 @@ export function inflate(end: usize, isAll: bool): i32 {
     else status = inflateCodes(isAll, outputLimit);
   } while (status == BLOCK_END);
   return status;
-}
-
-/** Puts bytes that were read ahead back; bits up to the next byte boundary are dropped. */
-function returnWholeBytes(): void {
-  inputAt -= <usize>(bitCount >> 3);
-  bits = 0;
-  bitCount = 0;
-}
-
-/** Behind the end of input it gives zeros, and `inputAt` passes the end. */
-function needBits(count: i32): void {
-  while (bitCount < count) {
-    if (inputAt < inputEnd) bits |= (<u64>load<u8>(inputAt)) << bitCount;
-    inputAt++;
-    bitCount += 8;
-  }
-}
-
-function takeBits(count: i32): u32 {
-  needBits(count);
-  const value = (<u32>bits) & ((1 << count) - 1);
-  dropBits(count);
-  return value;
-}
-
-function dropBits(count: i32): void {
-  bits >>= count;
-  bitCount -= count;
 }
 
 /** RFC 1951, 3.2.3. */
@@ -202,7 +186,7 @@ function copyStored(isAll: bool, outputLimit: usize): i32 {
   if (size > inputEnd - inputAt) size = inputEnd - inputAt;
   if (size > outputLimit - outputEnd) size = outputLimit - outputEnd;
   memory.copy(outputEnd, inputAt, size);
-  inputAt += size;
+  setNext(inputAt + size, 0, 0);
   outputEnd += size;
   storedBytesLeft -= size;
   if (storedBytesLeft == 0) {
@@ -219,9 +203,10 @@ function fixedCodes(): i32 {
   memory.fill(LENGTHS + 144, 9, 112);
   memory.fill(LENGTHS + 256, 7, 24);
   memory.fill(LENGTHS + 280, 8, 8);
-  literalBits = buildLiterals(LENGTHS, 288, false);
+  buildLiterals(LENGTHS, 288, false, false);
   memory.fill(LENGTHS, 5, 32);
-  distanceBits = buildDistances(LENGTHS, 32, false);
+  buildDistances(LENGTHS, 32, false);
+  blockBytes = 0;
   place = IN_CODES;
   return BLOCK_END;
 }
@@ -239,59 +224,81 @@ function dynamicCodes(): i32 {
   const status = readLengths(literalCount + distanceCount);
   if (status != BLOCK_END) return status;
   if (load<u8>(LENGTHS + 256) == 0) return NO_END_CODE;
-  literalBits = buildLiterals(LENGTHS, literalCount, true);
-  if (literalBits < 0) return BAD_LITERAL_CODES;
-  distanceBits = buildDistances(LENGTHS + literalCount, distanceCount, true);
-  if (distanceBits < 0) return BAD_DISTANCE_CODES;
+  if (!buildLiterals(LENGTHS, literalCount, true, blockBytes >= LONG_BLOCK_BYTES)) return BAD_LITERAL_CODES;
+  if (!buildDistances(LENGTHS + literalCount, distanceCount, true)) return BAD_DISTANCE_CODES;
+  blockBytes = 0;
   place = IN_CODES;
   return BLOCK_END;
 }
 
 /** Reads the code lengths of literals and distances, which are one sequence: a repetition may span both. */
 function readLengths(count: u32): i32 {
-  const tableBits = buildLengthCodes(CODE_LENGTHS);
-  if (tableBits < 0) return BAD_CODE_LENGTHS;
+  if (!buildLengthCodes(CODE_LENGTHS)) return BAD_CODE_LENGTHS;
+  let buffer = bits;
+  let ahead: u64 = bitCount;
+  let from = inputAt;
+  let status = BLOCK_END;
   for (let index: u32 = 0; index < count;) {
-    needBits(LENGTH_CODE_BITS);
-    const entry = load<u32>(LENGTH_CODE_TABLE + ((<usize>((<u32>bits) & ((1 << tableBits) - 1))) << 2));
-    dropBits(entry & 0xff);
-    const symbol = entry >> 16;
+    // Behind the end of input come zeros; of these there is a word at least.
+    if (from < inputEnd) buffer |= load<u64>(from) << ahead;
+    from += <usize>((63 - ahead) >> 3);
+    ahead |= 56;
+    const entry: u64 = load<u32>(((<usize>buffer) & ((1 << LENGTH_CODE_BITS) - 1)) << 2, LENGTH_CODE_TABLE);
+    const symbol = <u32>(entry >> BASE_SHIFT);
+    buffer >>= entry;
+    ahead -= entry & 63;
     if (symbol < 16) {
       store<u8>(LENGTHS + index, <u8>symbol);
       index++;
       continue;
     }
-    if (symbol == 16 && index == 0) return BAD_REPEAT;
-    const value: u8 = symbol == 16 ? load<u8>(LENGTHS + index - 1) : 0;
-    let repeat: u32 = 0;
-    if (symbol == 16) repeat = 3 + takeBits(2);
-    else if (symbol == 17) repeat = 3 + takeBits(3);
-    else repeat = 11 + takeBits(7);
-    if (index + repeat > count) return BAD_REPEAT;
-    memory.fill(LENGTHS + index, value, repeat);
+    if (symbol == 16 && index == 0) {
+      status = BAD_REPEAT;
+      break;
+    }
+    const extra: u64 = symbol == 18 ? 7 : symbol - 14;
+    const repeat = (symbol == 18 ? 11 : 3) + ((<u32>buffer) & ((1 << (<u32>extra)) - 1));
+    buffer >>= extra;
+    ahead -= extra;
+    if (index + repeat > count) {
+      status = BAD_REPEAT;
+      break;
+    }
+    const value = i8x16.splat(symbol == 16 ? load<i8>(LENGTHS + index - 1) : 0);
+    for (let at = index; at < index + repeat; at += 16) v128.store(LENGTHS + at, value);
     index += repeat;
   }
-  return BLOCK_END;
+  setNext(from, buffer, ahead);
+  return status;
 }
 
 /**
  * Literals and matches (RFC 1951, 3.2.3) until the block, the input but for its margin, or the room for output ends.
  *
- * The bit buffer is filled to at least 56 bits by one load, which may read bits again that are there already: they are
- * the same, so they are or-ed onto themselves. 56 bits are three literals (33), or a length and a distance (20 + 28).
+ * What takes time here is that each look into a table waits for the one before, and that the processor cannot guess
+ * whether a literal or a match comes next. So two looks are taken as literals without asking, which does nothing where
+ * they are not: four matches in five have no more literals before them. After a match the next look comes first, then
+ * the refill and the match's bytes.
+ *
+ * The bit buffer begins at bit BUFFER_SHIFT, and `count` is where it ends, modulo 64. One load fills it up to 54 bits at
+ * least; bits that it reads again are the same, so they are or-ed onto themselves. A refill comes behind the two looks and
+ * behind each match, and enough is left to look for a literal (11 bits), or distance (9), each time:
+ *   two literals take 22 bits, which leaves 32; 15 more between refills for a literal of two looks leave 17;
+ *   a length takes 20 and a distance of one look 22, which leaves 12;
+ *   a distance of two looks has a refill between them, and takes 19 behind it, which leaves 35.
  */
 function inflateCodes(isAll: bool, outputLimit: usize): i32 {
-  const literalMask: u64 = (1 << literalBits) - 1;
-  const distanceMask: u64 = (1 << distanceBits) - 1;
   const inputSafe = inputEnd - INPUT_MARGIN_BYTES;
   const oldest = memberStart;
-  let buffer = bits;
-  let count = bitCount;
+  let buffer = bits << BUFFER_SHIFT;
+  let count: u64 = bitCount + BUFFER_SHIFT;
   let from = inputAt;
   let to = outputEnd;
-  let entry: u32 = 0;
-  let saved: u64 = 0;
   let status = NEED_INPUT;
+  buffer |= load<u64>(from) << count;
+  from += refillBytes(count);
+  count |= 56;
+  let entry = lookUpLiteral(buffer);
   while (true) {
     if (to >= outputLimit) {
       status = OUTPUT_FULL;
@@ -300,93 +307,93 @@ function inflateCodes(isAll: bool, outputLimit: usize): i32 {
     if (from > inputSafe) {
       if (!isAll) break;
       // Zeros are read behind the end, byte by byte of the margin: the truth is what was taken of them.
-      if (from - <usize>(count >> 3) > inputEnd) {
+      if (from - <usize>(bitsAhead(count) >> 3) > inputEnd) {
         status = TRUNCATED;
         break;
       }
     }
+    buffer >>= entry;
+    count -= entry;
+    store<u32>(to, (<u32>entry) >> LITERAL_SHIFT);
+    to += (<usize>(entry >> LITERAL_COUNT_SHIFT)) & 3;
+    entry = lookUpLiteral(buffer);
+    buffer >>= entry;
+    count -= entry;
+    store<u32>(to, (<u32>entry) >> LITERAL_SHIFT);
+    to += (<usize>(entry >> LITERAL_COUNT_SHIFT)) & 3;
+    entry = lookUpLiteral(buffer);
     buffer |= load<u64>(from) << count;
-    from += (63 - count) >> 3;
+    from += refillBytes(count);
     count |= 56;
-    entry = load<u32>(LITERAL_TABLE + ((<usize>(buffer & literalMask)) << 2));
-    if (entry & LITERAL) {
-      buffer >>= <u64>entry;
-      count -= <u8>entry;
-      store<u8>(to, <u8>(entry >> 16));
-      entry = load<u32>(LITERAL_TABLE + ((<usize>(buffer & literalMask)) << 2));
-      if (entry & LITERAL) {
-        buffer >>= <u64>entry;
-        count -= <u8>entry;
-        store<u8>(to, <u8>(entry >> 16), 1);
-        entry = load<u32>(LITERAL_TABLE + ((<usize>(buffer & literalMask)) << 2));
-        if (entry & LITERAL) {
-          buffer >>= <u64>entry;
-          count -= <u8>entry;
-          store<u8>(to, <u8>(entry >> 16), 2);
-          to += 3;
-          continue;
-        }
-        to += 2;
-      } else to++;
-      buffer |= load<u64>(from) << count;
-      from += (63 - count) >> 3;
-      count |= 56;
-    }
-    if (entry & SPECIAL) {
-      buffer >>= <u64>entry;
-      count -= <u8>entry;
-      if (entry & SUBTABLE) {
-        const index = (entry >> 16) + ((<u32>buffer) & ((1 << ((entry >> 8) & 0x3f)) - 1));
-        entry = load<u32>(LITERAL_TABLE + ((<usize>index) << 2));
-        if (entry & LITERAL) {
-          buffer >>= <u64>entry;
-          count -= <u8>entry;
-          store<u8>(to, <u8>(entry >> 16));
+    if ((<u32>entry) & (LITERAL_COUNT | SPECIAL)) {
+      if ((<u32>entry) & LITERAL_COUNT) continue;
+      if ((<u32>entry) & SUBTABLE) {
+        entry >>= LITERAL_SHIFT;
+        buffer >>= entry;
+        count -= entry;
+        entry = lookUpLongLiteral(buffer, entry);
+        if ((<u32>entry) & LITERAL_COUNT) {
+          buffer >>= entry;
+          count -= entry;
+          store<u8>(to, <u8>(entry >> LITERAL_SHIFT));
           to++;
+          entry = lookUpLiteral(buffer);
           continue;
-        }
-        if (entry & SPECIAL) {
-          buffer >>= <u64>entry;
-          count -= <u8>entry;
         }
       }
-      if (entry & SPECIAL) {
-        status = entry & END ? BLOCK_END : BAD_LITERAL_SYMBOL;
+      if ((<u32>entry) & SPECIAL) {
+        status = (<u32>entry) & END ? BLOCK_END : BAD_LITERAL_SYMBOL;
+        buffer >>= entry >> LITERAL_SHIFT;
+        count -= entry >> LITERAL_SHIFT;
         break;
       }
     }
-    saved = buffer;
-    buffer >>= <u64>entry;
-    count -= <u8>entry;
-    const length = <usize>(entry >> 16) + extraBits(saved, entry);
-    entry = load<u32>(DISTANCE_TABLE + ((<usize>(buffer & distanceMask)) << 2));
-    if (entry & SPECIAL) {
-      buffer >>= <u64>entry;
-      count -= <u8>entry;
-      const index = (entry >> 16) + ((<u32>buffer) & ((1 << ((entry >> 8) & 0x3f)) - 1));
-      if (entry & SUBTABLE) entry = load<u32>(DISTANCE_TABLE + ((<usize>index) << 2));
-      if (entry & SPECIAL) {
+    entry >>= LITERAL_SHIFT;
+    const length = valueOf(buffer, entry);
+    buffer >>= entry;
+    count -= entry;
+    entry = lookUpDistance(buffer);
+    if ((<u32>entry) & SPECIAL) {
+      buffer >>= entry;
+      count -= entry;
+      buffer |= load<u64>(from) << count;
+      from += refillBytes(count);
+      count |= 56;
+      if ((<u32>entry) & SUBTABLE) entry = lookUpLongDistance(buffer, entry);
+      if ((<u32>entry) & SPECIAL) {
         status = BAD_DISTANCE_SYMBOL;
         break;
       }
     }
-    saved = buffer;
-    buffer >>= <u64>entry;
-    count -= <u8>entry;
-    const distance = <usize>(entry >> 16) + extraBits(saved, entry);
+    const distance = valueOf(buffer, entry);
+    buffer >>= entry;
+    count -= entry;
     if (to - oldest < distance) {
       status = DISTANCE_TOO_FAR;
       break;
     }
+    entry = lookUpLiteral(buffer);
+    buffer |= load<u64>(from) << count;
+    from += refillBytes(count);
+    count |= 56;
     copyMatch(to, distance, length);
     to += length;
   }
   // Bytes that were read ahead are put back: by the next call the host may have moved the input.
-  inputAt = from - <usize>(count >> 3);
-  bitCount = count & 7;
-  bits = buffer & (((<u64>1) << bitCount) - 1);
+  setNext(from, buffer >> BUFFER_SHIFT, bitsAhead(count));
+  blockBytes += to - outputEnd;
   outputEnd = to;
   if (status == BLOCK_END) place = IN_HEADER;
   // What looks wrong behind the end is what was made of zeros.
   return status < 0 && inputAt > inputEnd ? TRUNCATED : status;
+}
+
+/** How many bytes a refill of a buffer that ends at `count` takes. */
+function refillBytes(count: u64): usize {
+  return (<usize>(~count >> 3)) & 7;
+}
+
+/** How many bits are in a buffer that ends at `count`. */
+function bitsAhead(count: u64): u64 {
+  return (count & 63) - BUFFER_SHIFT;
 }
