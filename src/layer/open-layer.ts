@@ -2,6 +2,7 @@
 import { DigestBuilder, digestAlgorithm } from "../base/digest.ts";
 import { isLambdaImgError, LambdaImgError } from "../base/error.ts";
 import { showBytes } from "../base/units.ts";
+import type { Compression } from "../oci/compression.ts";
 import { decompressLent } from "../oci/decompress.ts";
 import { StoredBytes, type StoredLayer } from "./_stored-bytes.ts";
 
@@ -37,11 +38,16 @@ export async function* openLayer(
   const stored = new StoredBytes(stream.bytes, descriptor);
   const diffId = new DigestBuilder(digestAlgorithm(descriptor.diffId));
   let sizeBytes = 0;
+  // Bytes that are not compressed are hashed once where both digests are one: as stored.
+  const hashing = { isAsStored: false };
+  const onCompression = (compression: Compression): void => {
+    hashing.isAsStored = compression === "none" && descriptor.stored?.digest === descriptor.diffId;
+  };
   try {
-    for await (const piece of decompressLent(stored.pieces(), descriptor.label)) {
+    for await (const piece of decompressLent(stored.pieces(), descriptor.label, onCompression)) {
       sizeBytes += piece.length;
       if (sizeBytes > options.layerBytesMax) throw tooLarge(descriptor.label, options.layerBytesMax);
-      diffId.update(piece);
+      if (!hashing.isAsStored) diffId.update(piece);
       yield piece;
     }
     await stored.drain();
@@ -52,6 +58,7 @@ export async function* openLayer(
   } finally {
     await stored.close();
   }
+  if (hashing.isAsStored) return;
   const found = diffId.finish();
   if (found === descriptor.diffId) return;
   throw new LambdaImgError(

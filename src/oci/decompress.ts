@@ -3,7 +3,7 @@
 import { setImmediate } from "node:timers/promises";
 
 import { MIB } from "../base/units.ts";
-import { COMPRESSION_HEAD_BYTES, detectCompression } from "./compression.ts";
+import { COMPRESSION_HEAD_BYTES, detectCompression, type Compression } from "./compression.ts";
 import { Feed } from "./_feed.ts";
 import { gunzip } from "./_gzip.ts";
 import { unzstd } from "./_zstd.ts";
@@ -22,16 +22,18 @@ export async function* decompress(
 /**
  * The bytes behind the compression, lent: a piece is good until the next one is asked for. Asks for input no faster than output is taken,
  * holds a few pieces at most, reads the input to its end, and closes it where it stops early. Errors of the
- * input pass unchanged.
+ * input pass unchanged. `onCompression` is told what it is before the first piece; with "none" all pieces together are the input.
  * @throws LAYER_INVALID where the compressed bytes are damaged, cut off, or followed by others; COMPRESSION_UNSUPPORTED
  */
 export async function* decompressLent(
   bytes: AsyncIterable<Uint8Array>,
   label: string,
+  onCompression?: (compression: Compression) => void,
 ): AsyncGenerator<Uint8Array, void, undefined> {
   const feed = new Feed(bytes);
   try {
     const compression = detectCompression(await feed.peek(COMPRESSION_HEAD_BYTES), label);
+    onCompression?.(compression);
     if (compression === "gzip") yield* inTurns(gunzip(feed, label));
     else if (compression === "zstd") yield* inTurns(unzstd(feed, label));
     else yield* rest(feed);

@@ -114,6 +114,24 @@ test.each<[string, Case, string, RegExp]>([
     "DIFF_ID_MISMATCH",
     /should be sha256:0{64}, found sha256:/,
   ],
+  [
+    "a diff ID that is the digest of compressed bytes",
+    { stored: gzipped, diffId: sha256Digest(gzipped) },
+    "DIFF_ID_MISMATCH",
+    /diff ID/,
+  ],
+  [
+    "plain bytes with another digest, which is the diff ID, too",
+    { stored: tar, diffId: other, digest: other },
+    "DIGEST_MISMATCH",
+    /as stored/,
+  ],
+  [
+    "a wrong diff ID of plain bytes without another digest",
+    { stored: tar, diffId: other, isUnnamed: true },
+    "DIFF_ID_MISMATCH",
+    /diff ID/,
+  ],
   ["a wrong diff ID of plain bytes", { stored: tar, diffId: other }, "DIFF_ID_MISMATCH", /diff ID/],
   [
     "a wrong diff ID, nothing else known",
