@@ -3,7 +3,7 @@ import { spawn, spawnSync } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
 import path from "node:path";
 
-import { isInstalled, layersOf, tagOf } from "./_layout.mjs";
+import { isInstalled, layersOf, storeOtherwise, tagOf } from "./_layout.mjs";
 import { convertCommand } from "./_ours.mjs";
 
 /** The row that all ratios are to. */
@@ -11,6 +11,12 @@ export const OURS = "lambda-img convert";
 
 /** The rows that pull the image from a registry. */
 export const REGISTRY_ROWS = [`${OURS} (registry)`, "skopeo copy, umoci unpack (registry)"];
+
+/** The rows for the same layers, stored in other ways. */
+const OTHERWISE = {
+  zstd: { row: `${OURS} (zstd layers)`, peer: "zstd -dc | openssl dgst -sha256", reader: ["zstd", "-dc"] },
+  plain: { row: `${OURS} (plain layers)`, peer: "cat | openssl dgst -sha256", reader: ["cat"] },
+};
 
 const REGISTRY_TRIES = 50;
 
@@ -89,6 +95,25 @@ function listPipes(layers, out) {
 function hasErofsTar() {
   const { stdout, stderr } = spawnSync("mkfs.erofs", ["--help"], { encoding: "utf8" });
   return `${stdout}${stderr}`.includes("--tar=");
+}
+
+/** Rows for the image with its layers stored as zstd and plain, which it makes below `work`. */
+export async function listOtherwisePeers(layout, work, isWanted) {
+  if (!layersOf(layout).every((layer) => layer.isGzip)) return [];
+  const peers = [];
+  for (const [storedAs, { row, peer, reader }] of Object.entries(OTHERWISE)) {
+    const [program] = reader;
+    if (!isInstalled(program) || ![row, peer].some(isWanted)) continue;
+    const other = path.join(work, storedAs);
+    await storeOtherwise(layout, storedAs, other);
+    const files = layersOf(other).map((layer) => layer.path);
+    const script = `${reader.join(" ")} "$@" | openssl dgst -sha256`;
+    peers.push(
+      { name: row, needs: [], command: convertCommand(`oci:${other}`, path.join(work, "out")) },
+      { name: peer, needs: ["openssl"], command: ["sh", "-c", script, "sh", ...files] },
+    );
+  }
+  return peers;
 }
 
 /** REGISTRY_ROWS, for a registry of startRegistry. */

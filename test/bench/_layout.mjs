@@ -14,7 +14,13 @@ import {
 import path from "node:path";
 import { pipeline } from "node:stream/promises";
 
-const LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar+gzip";
+const LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar";
+/** How layers can be stored: what their media types end in, and what makes them of a tar. */
+const STORED_AS = {
+  gzip: { suffix: "+gzip", filter: ["gzip", "-6", "-n"] },
+  zstd: { suffix: "+zstd", filter: ["zstd", "--quiet", "-3", "--single-thread", "-"] },
+  plain: { suffix: "", filter: ["cat"] },
+};
 
 /** Runs a program to its end and gives its stdout; what it says on stderr goes to the error if it fails. */
 export function run(program, args, options = {}) {
@@ -47,23 +53,42 @@ export async function makeLayer(directory, pool, paths = ["."]) {
   return layer;
 }
 
-/** A tar that streams in as a gzip layer in `pool`; nothing but the compressed layer is written. */
-export async function storeLayer(tar, pool) {
+/** A tar that streams in as a layer in `pool`, gzip if nothing else is said; nothing but the layer as stored is written. */
+export async function storeLayer(tar, pool, storedAs = "gzip") {
   mkdirSync(pool, { recursive: true });
-  const gzip = spawn("gzip", ["-6", "-n"], { stdio: ["pipe", "pipe", "inherit"] });
+  const { suffix, filter } = STORED_AS[storedAs];
+  const [program, ...args] = filter;
+  const child = spawn(program, args, { stdio: ["pipe", "pipe", "inherit"] });
   const file = path.join(pool, `layer-${process.pid}-${randomUUID()}.tmp`);
   const plain = createHash("sha256");
   const stored = createHash("sha256");
   await Promise.all([
-    ended(gzip),
-    pipeline(tar, tap(plain), gzip.stdin),
-    pipeline(gzip.stdout, tap(stored), createWriteStream(file)),
+    ended(child),
+    pipeline(tar, tap(plain), child.stdin),
+    pipeline(child.stdout, tap(stored), createWriteStream(file)),
   ]);
   const digest = `sha256:${stored.digest("hex")}`;
   const final = path.join(pool, digest.slice("sha256:".length));
   renameSync(file, final);
   const size = statSync(final).size;
-  return { file: final, diffId: `sha256:${plain.digest("hex")}`, digest, size };
+  return {
+    file: final,
+    diffId: `sha256:${plain.digest("hex")}`,
+    digest,
+    size,
+    mediaType: LAYER_TYPE + suffix,
+  };
+}
+
+/** Writes a layout with the image of another, whose layers are gzip, stored in another way. */
+export async function storeOtherwise(layout, storedAs, to) {
+  const layers = [];
+  for (const layer of layersOf(layout)) {
+    const gunzip = spawn("gzip", ["-dc", layer.path], { stdio: ["ignore", "pipe", "inherit"] });
+    const [stored] = await Promise.all([storeLayer(gunzip.stdout, `${to}-layers`, storedAs), ended(gunzip)]);
+    layers.push(stored);
+  }
+  writeLayout(to, layers);
 }
 
 /** Writes the image of these layers, base first, with the tag `latest`; layers are hard-linked from their pool. */
@@ -79,8 +104,8 @@ export function writeLayout(layout, layers) {
     config: { Cmd: ["sh"] },
     rootfs: { type: "layers", diff_ids: layers.map((layer) => layer.diffId) },
   });
+  const descriptors = layers.map(({ mediaType, digest, size }) => ({ mediaType, digest, size }));
   const mediaType = "application/vnd.oci.image.manifest.v1+json";
-  const descriptors = layers.map(({ digest, size }) => ({ mediaType: LAYER_TYPE, digest, size }));
   const manifest = putDocument(layout, mediaType, {
     schemaVersion: 2,
     mediaType,

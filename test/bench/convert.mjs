@@ -4,6 +4,7 @@ import os from "node:os";
 import path from "node:path";
 
 import {
+  listOtherwisePeers,
   listPeers,
   listRegistryPeers,
   missingOf,
@@ -51,7 +52,9 @@ try {
   if (REGISTRY_ROWS.some(isWanted)) registry = await startRegistry(layout, work);
   const turns = new Map();
   // The first turn warms the page cache, and shows which peers cannot take this image.
-  for (const peer of choosePeers(layout)) if (await isAble(peer)) turns.set(peer, []);
+  const all = [...listPeers(layout, work), ...(await listOtherwisePeers(layout, work, isWanted))];
+  if (registry !== undefined) all.push(...listRegistryPeers(registry, work));
+  for (const peer of choose(all)) if (await isAble(peer)) turns.set(peer, []);
   for (let turn = 0; turn < runCount; turn++)
     for (const [peer, costs] of turns) costs.push(await measureFresh(peer));
   const result = {
@@ -75,12 +78,8 @@ function isWanted(name) {
   return name === OURS || name.includes(values.only);
 }
 
-function choosePeers(layout) {
-  const all = [
-    ...listPeers(layout, work),
-    ...(registry === undefined ? [] : listRegistryPeers(registry, work)),
-  ];
-  return all.filter((peer) => {
+function choose(peers) {
+  return peers.filter((peer) => {
     if (!isWanted(peer.name)) return false;
     const missing = missingOf(peer);
     if (missing.length > 0) console.log(`left out: ${peer.name} (needs ${missing.join(", ")})`);
