@@ -7,6 +7,11 @@ export class BinaryWriter {
   #bytes = new Uint8Array(1024);
   #length = 0;
 
+  /** How many bytes were written. */
+  get length(): number {
+    return this.#length;
+  }
+
   /** A safe integer from 0: 7 bits a byte, lowest first, the high bit where more follow (LEB128). */
   number(value: number): void {
     assert(Number.isSafeInteger(value) && value >= 0, "a number is a safe integer from 0");
@@ -28,6 +33,11 @@ export class BinaryWriter {
   /** A length and the bytes. */
   bytes(bytes: Uint8Array): void {
     this.number(bytes.length);
+    this.raw(bytes);
+  }
+
+  /** The bytes alone. */
+  raw(bytes: Uint8Array): void {
     this.#reserve(bytes.length);
     this.#bytes.set(bytes, this.#length);
     this.#length += bytes.length;

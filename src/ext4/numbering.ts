@@ -1,10 +1,10 @@
 /**
  * Inode numbers (docs/format/disk-image.md, "Inode numbers"): each layer has a run of numbers for its files and one
- * for its directories, in the order in which it made them. What an upper layer does renumbers nothing below it, and
+ * for its directories, in the order of their slots. What an upper layer does renumbers nothing below it, and
  * what a lower layer gains or loses is mostly taken up by the room left after each run.
  */
 import { assert } from "../base/error.ts";
-import { alignUp } from "../base/units.ts";
+import { alignUp, divCeil } from "../base/units.ts";
 import { coarse } from "../tree/slots.ts";
 import type { Inode, LayerSlots, Tree } from "../tree/tree.ts";
 import { FIRST_INODE_NUMBER, INODES_PER_BLOCK, ROOT_INODE_NUMBER } from "./constants.ts";
@@ -61,8 +61,9 @@ function layBases(slots: readonly LayerSlots[]): {
   let place = alignUp(FIRST_INODE_NUMBER - 1, INODES_PER_BLOCK);
   const lay = (count: number): number => {
     const room = coarse(count, INODES_PER_BLOCK);
-    // A run lies in as few chunks as can be: a small one in one, and of a large one all but the last are its own.
-    const isCrossing = (place % INODES_PER_CHUNK) + room > INODES_PER_CHUNK;
+    // A run lies in as few chunks as can be; it begins a chunk only where it would lie in one more otherwise.
+    const isCrossing =
+      divCeil((place % INODES_PER_CHUNK) + room, INODES_PER_CHUNK) > divCeil(room, INODES_PER_CHUNK);
     const start = isCrossing ? alignUp(place, INODES_PER_CHUNK) : place;
     if (count > 0) place = start + room;
     return start + 1;

@@ -21,8 +21,8 @@ export const NO_ENTRY: EntryBefore = {
 /** Empty files are many, and all alike. */
 const EMPTY_BODY: FileBody = new PlacedBody(0);
 
-/** Writes an entry; its path is the number of bytes that it shares with the one before, and the others. */
-export function writeEntry(writer: BinaryWriter, entry: LayerEntry, pathBefore: ByteString): void {
+/** Writes an entry but for its body; its path is the number of bytes that it shares with the one before, and the others. */
+export function writeHead(writer: BinaryWriter, entry: LayerEntry, pathBefore: ByteString): void {
   const shared = sharedLength(pathBefore, entry.path);
   writer.number(TYPES.indexOf(entry.type));
   writer.number(shared);
@@ -36,7 +36,17 @@ export function writeEntry(writer: BinaryWriter, entry: LayerEntry, pathBefore: 
   writer.number(entry.deviceMajor);
   writer.number(entry.deviceMinor);
   writeXattrs(writer, entry.xattrs);
-  if (entry.body !== undefined) writeBody(writer, entry.body);
+}
+
+/** Writes a file's body, behind the rest of its entry. */
+export function writeBody(writer: BinaryWriter, { sizeBytes, runs }: FileBody): void {
+  writer.number(sizeBytes);
+  writer.number(runs.length);
+  for (const { fileBlock, segmentBlock, blockCount } of runs) {
+    writer.number(fileBlock);
+    writer.number(segmentBlock);
+    writer.number(blockCount);
+  }
 }
 
 /**
@@ -102,16 +112,6 @@ function areEqualXattrs(left: LayerEntry["xattrs"], right: LayerEntry["xattrs"])
     if (name !== otherName || otherValue === undefined || !equalBytes(value, otherValue)) return false;
   }
   return true;
-}
-
-function writeBody(writer: BinaryWriter, { sizeBytes, runs }: FileBody): void {
-  writer.number(sizeBytes);
-  writer.number(runs.length);
-  for (const { fileBlock, segmentBlock, blockCount } of runs) {
-    writer.number(fileBlock);
-    writer.number(segmentBlock);
-    writer.number(blockCount);
-  }
 }
 
 function readBody(reader: BinaryReader): FileBody {

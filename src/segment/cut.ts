@@ -5,14 +5,14 @@
 import { fromByteString, viewOf, type ByteString } from "../base/bytes.ts";
 import { sha256 } from "../base/digest.ts";
 
-/** A group of small files begins about every 768 KiB: a change moves files of its own group and tail only. */
-export const BLOCKS_PER_GROUP_CUT = 192;
+/** A group of small files begins about every MiB: a change moves files of its own group and tail only. */
+export const BLOCKS_PER_GROUP_CUT = 256;
 
-/** What groups leave over shares chunks, and begins a new one about every 1.5 MiB of it. */
-export const BLOCKS_PER_TAIL_CUT = 384;
+/** What groups leave over shares chunks, and begins a new one about every MiB of it. */
+export const BLOCKS_PER_TAIL_CUT = 256;
 
 /** Each tail takes a multiple of this, so that it can mostly grow a little without moving the next. */
-export const TAIL_UNIT_BLOCKS = 4;
+export const TAIL_UNIT_BLOCKS = 8;
 
 /**
  * A chunk that is full ends before one of the files that begin in its last blocks: a change of a few blocks then mostly stays

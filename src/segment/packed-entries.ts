@@ -4,8 +4,8 @@
  */
 import { BinaryReader, BinaryWriter } from "../base/binary.ts";
 import { LambdaImgError } from "../base/error.ts";
-import type { LayerEntries, LayerEntry } from "../tree/layer-entry.ts";
-import { NO_ENTRY, readEntry, writeEntry, type EntryBefore } from "./_entry-codec.ts";
+import type { FileBody, LayerEntries, LayerEntry } from "../tree/layer-entry.ts";
+import { NO_ENTRY, readEntry, writeBody, writeHead, type EntryBefore } from "./_entry-codec.ts";
 
 /** Entries that can be gone through any number of times; each time they are other objects. */
 export class PackedEntries implements LayerEntries {
@@ -46,16 +46,39 @@ export class EntryPacker {
   readonly #writer = new BinaryWriter();
   #length = 0;
   #pathBefore = NO_ENTRY.path;
+  /** Bodies that go in at last, and where. */
+  readonly #later: { readonly at: number; readonly body: FileBody }[] = [];
 
   /** Keeps nothing of the entry but its path, until the next. */
   add(entry: LayerEntry): void {
-    writeEntry(this.#writer, entry, this.#pathBefore);
-    this.#pathBefore = entry.path;
-    this.#length++;
+    this.#addHead(entry);
+    if (entry.body !== undefined) writeBody(this.#writer, entry.body);
   }
 
-  /** All of them. Call it once. */
+  /** Takes an entry in whose body may get its places later; it is kept until `finish`. */
+  addUnplaced(entry: LayerEntry): void {
+    this.#addHead(entry);
+    if (entry.body !== undefined) this.#later.push({ at: this.#writer.length, body: entry.body });
+  }
+
+  /** All of them. Call it once, when all bodies have their places. */
   finish(): PackedEntries {
-    return new PackedEntries(this.#length, this.#writer.finish());
+    const packed = this.#writer.finish();
+    if (this.#later.length === 0) return new PackedEntries(this.#length, packed);
+    const whole = new BinaryWriter();
+    let done = 0;
+    for (const { at, body } of this.#later) {
+      whole.raw(packed.subarray(done, at));
+      writeBody(whole, body);
+      done = at;
+    }
+    whole.raw(packed.subarray(done));
+    return new PackedEntries(this.#length, whole.finish());
+  }
+
+  #addHead(entry: LayerEntry): void {
+    writeHead(this.#writer, entry, this.#pathBefore);
+    this.#pathBefore = entry.path;
+    this.#length++;
   }
 }

@@ -50,7 +50,7 @@ const SPARSE_REGION_BYTES = 128;
 export class SegmentBuilder implements TarSink {
   readonly #chunks: SegmentChunks;
   readonly #packer = new EntryPacker();
-  /** Entries in their order from the first on whose body has not all of its places: mostly those of one group. */
+  /** Entries in their order from the first on whose body has not all of its places: mostly those of one group, some few. */
   readonly #pending: PendingEntry[] = [];
   #body: BodyCursor | undefined;
   readonly #budget: EntryBudget;
@@ -96,14 +96,24 @@ export class SegmentBuilder implements TarSink {
     return { chunkCount, entries: this.#packer.finish() };
   }
 
-  /** Packs the entries before the first that still waits for places. */
+  /** Packs the entries before the first that still waits for places; that one, too, where too many are behind it. */
   #packPlaced(): void {
+    if (this.#pending.length > PENDING_ENTRIES_MAX) {
+      const first = this.#pending.shift();
+      if (first !== undefined) this.#packer.addUnplaced(first.entry);
+    }
     const waiting = this.#pending.findIndex(({ awaited }) => awaited?.isComplete === false);
     const count = waiting < 0 ? this.#pending.length : waiting;
     if (count === 0) return;
     for (const { entry } of this.#pending.splice(0, count)) this.#packer.add(entry);
   }
 }
+
+/**
+ * A state file can wait until its layer ends, and entries that are not packed take six times the memory. No more files wait than two
+ * chunks have blocks, so at most one entry in four is packed without its body.
+ */
+const PENDING_ENTRIES_MAX = 1024;
 
 /** An entry whose body may not all be placed yet. */
 interface PendingEntry {

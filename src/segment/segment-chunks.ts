@@ -1,12 +1,14 @@
 /**
  * The chunks of a segment: which blocks of which files they have, and their bytes (docs/format/disk-image.md, "Segments").
  * Whole chunks of a file stand alone, so that they depend on no other file. What is left of it goes into the chunks of its
- * group; and what is left of a group, its tail, shares chunks with other tails.
+ * group; and what is left of a group, its tail, shares chunks with other tails. State files are a group of their own, which
+ * is open beside the others until the layer ends.
  */
 import { CHUNK_BYTES } from "../chunk/chunk.ts";
 import { assert } from "../base/error.ts";
 import type { ByteString } from "../base/bytes.ts";
 import { alignUp } from "../base/units.ts";
+import { isStatePath } from "../tree/path-class.ts";
 import {
   BLOCKS_PER_GROUP_CUT,
   BLOCKS_PER_TAIL_CUT,
@@ -44,6 +46,13 @@ interface GroupChunk {
   items: Item[];
 }
 
+/** A group that takes files. */
+interface Group {
+  chunk: GroupChunk;
+  /** Drawn for its tail by the file that began it. */
+  drawn: number;
+}
+
 /** A chunk that takes tails. */
 interface TailChunk {
   readonly chunkIndex: number;
@@ -62,9 +71,9 @@ interface Target {
 export class SegmentChunks {
   readonly #sink: SegmentChunkSink;
   #chunkCount = 0;
-  #group: GroupChunk;
-  /** Drawn for the tail of the group at hand. */
-  #groupDrawn = 0;
+  readonly #group: Group;
+  /** That of the state files, once there is one. */
+  #stateGroup: Group | undefined;
   #tail: TailChunk | undefined;
   /** Whole chunks of the file at hand: their bytes, and the index of the one being filled. */
   #wholeBytes = 0;
@@ -76,7 +85,7 @@ export class SegmentChunks {
 
   constructor(sink: SegmentChunkSink) {
     this.#sink = sink;
-    this.#group = this.#newGroupChunk();
+    this.#group = this.#newGroup();
   }
 
   /**
@@ -91,7 +100,11 @@ export class SegmentChunks {
     if (wholeChunks > 0) place.put(this.#chunkCount * CHUNK_BLOCKS, wholeChunks * CHUNK_BLOCKS);
     this.#chunkCount += wholeChunks;
     const restCount = place.blockCount - wholeChunks * CHUNK_BLOCKS;
-    this.#rest = restCount === 0 ? [] : this.#placeRest(place, restCount, drawOf(path));
+    this.#rest = [];
+    if (restCount > 0) {
+      const draw = drawOf(path);
+      this.#rest = this.#placeRest(this.#groupOf(path, restCount, draw), { place, restCount, draw });
+    }
     return place;
   }
 
@@ -117,7 +130,8 @@ export class SegmentChunks {
 
   /** Gives away what is left; returns the number of chunks. Call it once, after the last file's `end`. */
   finish(): number {
-    this.#endGroup();
+    this.#endGroup(this.#group);
+    if (this.#stateGroup !== undefined) this.#endGroup(this.#stateGroup);
     this.#endTailChunk();
     return this.#chunkCount;
   }
@@ -143,26 +157,36 @@ export class SegmentChunks {
     throw new RangeError("more bytes came than the file has blocks");
   }
 
+  /** The group that the rest of a file goes to; it begins with the file where there is a cut before it. */
+  #groupOf(path: ByteString, restCount: number, draw: Draw): Group {
+    let group = this.#group;
+    if (isStatePath(path)) group = this.#stateGroup ??= this.#newGroup();
+    else if (group.chunk.items.length > 0 && isCutBefore(draw.group, restCount, BLOCKS_PER_GROUP_CUT))
+      this.#endGroup(group);
+    if (group.chunk.items.length === 0) group.drawn = draw.tail;
+    return group;
+  }
+
   /** Fewer blocks than a chunk has: in the group's chunk, or in the next where they do not fit. */
-  #placeRest(place: FilePlace, blockCount: number, draw: Draw): Target[] {
-    const { items } = this.#group;
-    if (items.length > 0 && isCutBefore(draw.group, blockCount, BLOCKS_PER_GROUP_CUT)) this.#endGroup();
-    if (this.#group.items.length === 0) this.#groupDrawn = draw.tail;
-    if (this.#group.fill + blockCount > CHUNK_BLOCKS) this.#lookBack(draw.group);
+  #placeRest(
+    group: Group,
+    { place, restCount, draw }: { place: FilePlace; restCount: number; draw: Draw },
+  ): Target[] {
+    if (group.chunk.fill + restCount > CHUNK_BLOCKS) this.#lookBack(group, draw.group);
     const item = { place, drawn: draw.group };
-    const room = CHUNK_BLOCKS - this.#group.fill;
-    if (blockCount <= room) return [add(this.#group, { ...item, blockCount })];
+    const room = CHUNK_BLOCKS - group.chunk.fill;
+    if (restCount <= room) return [add(group.chunk, { ...item, blockCount: restCount })];
     // No file begins near the chunk's end: this one fills it and goes on in the next.
-    const head = add(this.#group, { ...item, blockCount: room });
-    const { items: full, bytes } = this.#group;
-    this.#complete.push({ chunkIndex: this.#giveIndex(full), bytes });
-    this.#group = this.#newGroupChunk();
-    return [head, add(this.#group, { ...item, blockCount: blockCount - room })];
+    const head = add(group.chunk, { ...item, blockCount: room });
+    const { items, bytes } = group.chunk;
+    this.#complete.push({ chunkIndex: this.#giveIndex(items), bytes });
+    group.chunk = this.#newGroupChunk();
+    return [head, add(group.chunk, { ...item, blockCount: restCount - room })];
   }
 
   /** Ends a full chunk before the file that draws least of those that begin in its last blocks, the next one included. */
-  #lookBack(nextDrawn: number): void {
-    const { items, bytes, fill } = this.#group;
+  #lookBack(group: Group, nextDrawn: number): void {
+    const { items, bytes, fill } = group.chunk;
     const isNearEnd = (block: number): boolean => block >= CHUNK_BLOCKS - LOOK_BACK_BLOCKS;
     let best = isNearEnd(fill) ? { at: items.length, block: fill, drawn: nextDrawn } : undefined;
     for (let at = items.length - 1; at >= 0; at--) {
@@ -178,7 +202,7 @@ export class SegmentChunks {
     moved.fill(0);
     next.items = items.slice(at).map((item) => ({ ...item, block: item.block - block }));
     next.fill = fill - block;
-    this.#group = next;
+    group.chunk = next;
     this.#sink.add(this.#giveIndex(items.slice(0, at)), bytes);
   }
 
@@ -192,23 +216,23 @@ export class SegmentChunks {
   }
 
   /** Puts what the group has left behind the tails before it, split where their chunk ends. */
-  #endGroup(): void {
-    const { items, bytes, fill } = this.#group;
+  #endGroup(group: Group): void {
+    const { items, bytes, fill } = group.chunk;
     if (fill === CHUNK_BLOCKS) {
-      this.#group = this.#newGroupChunk();
+      group.chunk = this.#newGroupChunk();
       this.#sink.add(this.#giveIndex(items), bytes);
       return;
     }
     if (fill === 0) return;
     const blockCount = alignUp(fill, TAIL_UNIT_BLOCKS);
-    if (this.#tail !== undefined && isCutBefore(this.#groupDrawn, blockCount, BLOCKS_PER_TAIL_CUT)) {
+    if (this.#tail !== undefined && isCutBefore(group.drawn, blockCount, BLOCKS_PER_TAIL_CUT)) {
       this.#endTailChunk();
     }
     for (const item of items) this.#putTail(item, bytes);
     if (this.#tail !== undefined)
       this.#tail.fill = Math.min(this.#tail.fill + blockCount - fill, CHUNK_BLOCKS);
     bytes.fill(0, 0, fill * SEGMENT_BLOCK_BYTES);
-    this.#group = { bytes, fill: 0, items: [] };
+    group.chunk = { bytes, fill: 0, items: [] };
   }
 
   #putTail(item: Item, from: Uint8Array): void {
@@ -225,6 +249,10 @@ export class SegmentChunks {
     }
   }
 
+  #newGroup(): Group {
+    return { chunk: this.#newGroupChunk(), drawn: 0 };
+  }
+
   #newGroupChunk(): GroupChunk {
     return { bytes: this.#sink.newChunk(), fill: 0, items: [] };
   }
@@ -235,13 +263,13 @@ export class SegmentChunks {
   }
 }
 
-function add(group: GroupChunk, part: Omit<Item, "block">): Target {
-  const block = group.fill;
+function add(chunk: GroupChunk, part: Omit<Item, "block">): Target {
+  const block = chunk.fill;
   assert(block + part.blockCount <= CHUNK_BLOCKS, "the blocks fit the chunk");
-  group.items.push({ ...part, block });
-  group.fill += part.blockCount;
+  chunk.items.push({ ...part, block });
+  chunk.fill += part.blockCount;
   return {
-    bytes: group.bytes,
+    bytes: chunk.bytes,
     offsetBytes: block * SEGMENT_BLOCK_BYTES,
     sizeBytes: part.blockCount * SEGMENT_BLOCK_BYTES,
   };

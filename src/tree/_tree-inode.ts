@@ -27,10 +27,10 @@ const NO_TARGET = asByteString("");
 /** An inode as flattening makes it: nine fields, where an object of all of Inode's and one for its time take seventeen. */
 export class TreeInode implements Inode {
   readonly type: Inode["type"];
-  readonly layerIndex: number;
-  readonly slot: number;
   nameCount = 1;
   readonly #content: Content;
+  #layerIndex: number;
+  #slot: number;
   #mode = IMPLIED_MODE;
   #ownership = IMPLIED;
   // Two numbers in place of an object of its own.
@@ -39,8 +39,8 @@ export class TreeInode implements Inode {
 
   private constructor({ type, layerIndex, slot }: InodeOrigin, content: Content) {
     this.type = type;
-    this.layerIndex = layerIndex;
-    this.slot = slot;
+    this.#layerIndex = layerIndex;
+    this.#slot = slot;
     this.#content = content;
   }
 
@@ -62,6 +62,20 @@ export class TreeInode implements Inode {
     this.#mode = this.type === "symlink" ? 0o777 : mode;
     this.#ownership = ownership;
     this.mtime = mtime;
+  }
+
+  /** Gives a directory the place that an entry of a layer further up has for it. */
+  move(layerIndex: number, slot: number): void {
+    this.#layerIndex = layerIndex;
+    this.#slot = slot;
+  }
+
+  get layerIndex(): number {
+    return this.#layerIndex;
+  }
+
+  get slot(): number {
+    return this.#slot;
   }
 
   get mode(): number {

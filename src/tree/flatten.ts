@@ -12,7 +12,7 @@ import {
 } from "../base/limit.ts";
 import type { LayerEntries, LayerEntry } from "./layer-entry.ts";
 import { nameTooLong, ownByteString, splitPath } from "./path.ts";
-import { DIRECTORY_RUN_UNIT, FILE_RUN_UNIT, SlotAssigner } from "./slots.ts";
+import { SlotAssigner } from "./slots.ts";
 import { TreeInode, type Ownership } from "./_tree-inode.ts";
 import type { LayerSlots, Tree } from "./tree.ts";
 
@@ -38,19 +38,16 @@ export class Flattener {
    * @throws TREE_INVALID, WHITEOUT_INVALID, TAR_PATH_UNSAFE, PATH_TOO_LONG, TREE_TOO_LARGE
    */
   applyLayer(entries: LayerEntries): void {
-    const fileSlots = new SlotAssigner(entries.length, FILE_RUN_UNIT);
-    const directorySlots = new SlotAssigner(entries.length, DIRECTORY_RUN_UNIT);
+    const assigner = new SlotAssigner(entries.length);
     let ordinal = 0;
     for (const entry of entries) {
       // Cheap test first: nearly no path holds a whiteout, and splitting every path twice would cost.
       if (entry.path.includes(WHITEOUT_PREFIX)) this.#applyWhiteout(splitPath(entry.path), entry);
-      if (entry.type === "dir") directorySlots.add(ordinal, entry.path);
-      else if (entry.type !== "hardlink") fileSlots.add(ordinal, entry.path);
+      assigner.add(ordinal, entry);
       ordinal++;
     }
-    const files = fileSlots.finish();
-    const directories = directorySlots.finish();
-    this.#impliedSlot = directories.count;
+    const { slots, files, directories } = assigner.finish();
+    this.#impliedSlot = directories;
     ordinal = -1;
     for (const entry of entries) {
       ordinal++;
@@ -58,9 +55,9 @@ export class Flattener {
       // What lies below a name with the prefix is no content either: AUFS kept its links in `.wh..wh.plnk/`.
       if (entry.path.includes(WHITEOUT_PREFIX) && names.some((name) => name.startsWith(WHITEOUT_PREFIX)))
         continue;
-      this.#put(names, entry, (entry.type === "dir" ? directories : files).slots[ordinal] ?? -1);
+      this.#put(names, entry, slots[ordinal] ?? -1);
     }
-    this.#slots.push({ files: files.count, directories: this.#impliedSlot });
+    this.#slots.push({ files, directories: this.#impliedSlot });
     this.#layerIndex++;
   }
 
@@ -105,6 +102,8 @@ export class Flattener {
     } else if (entry.type === "dir" && old?.type === "dir") {
       // layer.md, "Additions and Modifications": an existing directory's attributes are replaced, its names stay.
       old.setAttributes(entry, this.#ownershipOf(entry));
+      // What a layer changes lies with that layer, and the lower one's chunks stay as they are.
+      old.move(this.#layerIndex, slot);
     } else {
       if (old !== undefined) removeName(parent, name, old);
       parent.set(ownByteString(name), this.#newInode(entry, slot));

@@ -1,30 +1,39 @@
 /**
  * Slots: the order in which a layer's inodes are numbered and its directories' blocks lie (docs/format/disk-image.md,
  * "Slots"). A pure function of the layer, made so that a file more or less moves few others: the files of one
- * directory share a run with some room, and now and then a run begins at a round slot whatever came before.
+ * directory are a run, and now and then a run begins at a round slot whatever came before.
  */
 import { asByteString, fromByteString, viewOf, type ByteString } from "../base/bytes.ts";
 import { sha256 } from "../base/digest.ts";
 import { alignUp } from "../base/units.ts";
+import type { LayerEntry } from "./layer-entry.ts";
+import { isGeneratedPath } from "./path-class.ts";
 import { ownByteString } from "./path.ts";
+import type { LayerSlots } from "./tree.ts";
 
-/** The slots of one class of a layer's entries. */
-export interface SlotRun {
-  /** By ordinal of the entry in the layer; -1 for entries of the other class and those without an inode. */
+/** The slots of a layer. */
+export interface AssignedSlots extends LayerSlots {
+  /** By ordinal of the entry in the layer: a slot of its class, or -1 where it has none. */
   readonly slots: Int32Array;
-  /** One more than the last slot. */
-  readonly count: number;
 }
 
 /**
- * The room of a run of files is a multiple of 4, so that a directory can mostly take one more without moving what
- * follows. Directories get no such room: each of their slots is a block, and most runs are of one or two.
+ * A run is rounded up to a multiple of `unit` about once in `slotsPerCut` slots. Small cuts are many and end small shifts soon;
+ * large ones are few and end those that are larger than a small cut leaves room for.
  */
-export const FILE_RUN_UNIT = 4;
-export const DIRECTORY_RUN_UNIT = 1;
-/** A run is cut to such a multiple about every SLOTS_PER_CUT slots. */
-const CUT_UNIT = 64;
-const SLOTS_PER_CUT = 1024;
+const CUTS = [
+  { unit: 512, slotsPerCut: 8192 },
+  { unit: 64, slotsPerCut: 1024 },
+  { unit: 16, slotsPerCut: 128 },
+] as const;
+/**
+ * Slots for each entry that cuts may take at most, and how many more. No layer comes near that but one whose paths are chosen for their
+ * digests, which could take 512 for each of its directories.
+ */
+const SLOTS_PER_ENTRY_MAX = 2;
+const SLOTS_MORE_MAX = 1024;
+/** The slots of generated files begin at such a multiple at least: inodes of one block of inode table. */
+const GENERATED_UNIT = 16;
 
 /** `count` rounded up to a multiple of `unit` and of an eighth of the power of two below it: at most 12.5 % or one unit more. */
 export function coarse(count: number, unit: number): number {
@@ -33,72 +42,112 @@ export function coarse(count: number, unit: number): number {
 }
 
 /**
- * Gives slots to entries of one class, run by run in the order in which their directories first come. A run's room is
- * its count rounded up by `coarse` to a multiple of `runUnit`.
+ * Gives slots to a layer's entries: a directory's at once, those of files run by run in the order in which their directories
+ * first come, generated files behind all others.
  */
 export class SlotAssigner {
-  readonly #runUnit: number;
-  /** By ordinal of the entry: the index of its run, or -1. Numbers only, since a layer can have a million entries. */
-  readonly #runs: Int32Array;
-  /** The index of each directory's run, in order. */
-  readonly #runIndexes = new Map<ByteString, number>();
+  /** By ordinal: a directory's slot, or the index of a file's run, or -1. Numbers only, since a layer can have a million entries. */
+  readonly #slots: Int32Array;
+  /** By ordinal: 1 for a file. */
+  readonly #isFile: Uint8Array;
+  /** The indexes of runs by their parents, in order. */
+  readonly #shipped = new Map<ByteString, number>();
+  readonly #generated = new Map<ByteString, number>();
+  /** By index of the run: its entries. */
   readonly #counts: number[] = [];
   /** Neighbours mostly are of one directory. */
-  #last = { parent: asByteString(""), runIndex: -1 };
+  #last = { parent: asByteString(""), isGenerated: false, runIndex: -1 };
+  readonly #directories = new SlotRow();
 
   /** For a layer of `entryCount` entries. */
-  constructor(entryCount: number, runUnit: number) {
-    this.#runs = new Int32Array(entryCount).fill(-1);
-    this.#runUnit = runUnit;
+  constructor(entryCount: number) {
+    this.#slots = new Int32Array(entryCount).fill(-1);
+    this.#isFile = new Uint8Array(entryCount);
   }
 
   /** Takes an entry in, in the order of the layer. */
-  add(ordinal: number, path: ByteString): void {
-    const parent = parentPath(path);
-    if (this.#last.runIndex < 0 || parent !== this.#last.parent)
-      this.#last = { parent, runIndex: this.#runOf(parent) };
-    const { runIndex } = this.#last;
-    this.#runs[ordinal] = runIndex;
+  add(ordinal: number, { type, path }: Pick<LayerEntry, "type" | "path">): void {
+    if (type === "hardlink") return;
+    if (type === "dir") {
+      this.#slots[ordinal] = this.#directories.take(withoutSlashes(path), 1);
+      return;
+    }
+    const runIndex = this.#runIndexOf(path);
     this.#counts[runIndex] = (this.#counts[runIndex] ?? 0) + 1;
+    this.#slots[ordinal] = runIndex;
+    this.#isFile[ordinal] = 1;
   }
 
   /** The slots of all entries taken in. Call it once. */
-  finish(): SlotRun {
+  finish(): AssignedSlots {
     const next: number[] = [];
-    let count = 0;
-    for (const [parent, runIndex] of this.#runIndexes) {
-      const room = coarse(this.#counts[runIndex] ?? 0, this.#runUnit);
-      if (isCutBefore(parent, room)) count = alignUp(count, CUT_UNIT);
-      next[runIndex] = count;
-      count += room;
-    }
-    const slots = this.#runs.map((runIndex) => {
-      const slot = next[runIndex];
-      if (slot === undefined) return -1;
-      next[runIndex] = slot + 1;
+    const layRuns = (runIndexes: ReadonlyMap<ByteString, number>, base: number): number => {
+      const row = new SlotRow();
+      for (const [parent, runIndex] of runIndexes)
+        next[runIndex] = base + row.take(parent, this.#counts[runIndex] ?? 0);
+      return row.end;
+    };
+    const shipped = layRuns(this.#shipped, 0);
+    const base = coarse(shipped, GENERATED_UNIT);
+    const generated = layRuns(this.#generated, base);
+    const slots = this.#slots.map((value, ordinal) => {
+      if (this.#isFile[ordinal] === 0) return value;
+      const slot = next[value] ?? -1;
+      next[value] = slot + 1;
       return slot;
     });
-    return { slots, count };
+    return {
+      slots,
+      files: generated === 0 ? shipped : base + generated,
+      directories: this.#directories.end,
+    };
   }
 
-  #runOf(parent: ByteString): number {
-    const known = this.#runIndexes.get(parent);
-    if (known !== undefined) return known;
-    const runIndex = this.#runIndexes.size;
-    this.#runIndexes.set(ownByteString(parent), runIndex);
+  #runIndexOf(path: ByteString): number {
+    const parent = parentPath(path);
+    const isGenerated = isGeneratedPath(path);
+    const last = this.#last;
+    if (last.runIndex >= 0 && parent === last.parent && isGenerated === last.isGenerated)
+      return last.runIndex;
+    const runIndexes = isGenerated ? this.#generated : this.#shipped;
+    let runIndex = runIndexes.get(parent);
+    if (runIndex === undefined) {
+      runIndex = this.#counts.length;
+      this.#counts.push(0);
+      runIndexes.set(ownByteString(parent), runIndex);
+    }
+    this.#last = { parent, isGenerated, runIndex };
     return runIndex;
   }
 }
 
-/** The path up to its last name, as the archive writes it, less slashes at the end. */
-function parentPath(path: ByteString): ByteString {
+function withoutSlashes(path: ByteString): ByteString {
   let end = path.length;
   while (end > 0 && path[end - 1] === "/") end--;
-  return asByteString(path.slice(0, path.lastIndexOf("/", end - 1) + 1));
+  return asByteString(path.slice(0, end));
 }
 
-/** As for segments: by the first 32 bits of the path's SHA-256, against the room's share of SLOTS_PER_CUT. */
-function isCutBefore(parent: ByteString, room: number): boolean {
-  const drawn = viewOf(sha256(fromByteString(parent))).getUint32(0, true);
-  return drawn * SLOTS_PER_CUT < room * 2 ** 32;
+/** The path up to its last name, as the archive writes it, less slashes at the end. */
+function parentPath(path: ByteString): ByteString {
+  const name = withoutSlashes(path);
+  return asByteString(name.slice(0, name.lastIndexOf("/") + 1));
+}
+
+/** Runs one after another, with room where cuts are. */
+class SlotRow {
+  /** One more than the last slot. */
+  end = 0;
+  #entryCount = 0;
+
+  /** The first slot of a run of so many entries; its name draws whether there is a cut before it. */
+  take(name: ByteString, entryCount: number): number {
+    const drawn = viewOf(sha256(fromByteString(name))).getUint32(0, true);
+    const cut = CUTS.find(({ slotsPerCut }) => drawn * slotsPerCut < entryCount * 2 ** 32);
+    const rounded = alignUp(this.end, cut?.unit ?? 1);
+    const isBounded = rounded <= SLOTS_PER_ENTRY_MAX * this.#entryCount + SLOTS_MORE_MAX;
+    const slot = isBounded ? rounded : this.end;
+    this.end = slot + entryCount;
+    this.#entryCount += entryCount;
+    return slot;
+  }
 }

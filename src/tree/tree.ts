@@ -14,10 +14,13 @@ export interface Inode {
   readonly xattrs: ReadonlyMap<ByteString, Uint8Array> | undefined;
   /** Names that refer to this inode; of a directory always 1. */
   readonly nameCount: number;
-  /** The layer whose entry made this inode (for an implied directory: that made it necessary). */
+  /**
+   * The layer whose entry made this inode; of a directory the topmost that has an entry for it, or, where it is implied, the
+   * one that made it necessary.
+   */
   readonly layerIndex: number;
   /**
-   * Its place among the inodes of its class (directories; all others) that this layer made: see slots.ts. -1 for the
+   * Its place among the inodes of its class (directories; all others) that are of this layer: see slots.ts. -1 for the
    * root directory.
    */
   readonly slot: number;

@@ -23,6 +23,17 @@ test.each(vectors.numbers)("$value is written as $bytes, and read", ({ value, by
   expect(new BinaryReader(unhex(bytes)).number()).toBe(value);
 });
 
+test("raw bytes are written without their length, and all that was written is counted", () => {
+  const writer = new BinaryWriter();
+  expect(writer.length).toBe(0);
+  writer.number(300);
+  writer.raw(Uint8Array.of(7, 8));
+  expect(writer.length).toBe(4);
+  writer.raw(new Uint8Array(5000).fill(9));
+  expect(writer.length).toBe(5004);
+  expect(hex(writer.finish().subarray(0, 5))).toBe("ac02070809");
+});
+
 test("any number is written as its bits are, seven by seven", () => {
   fc.assert(
     fc.property(natural, (value) => {

@@ -71,6 +71,18 @@ describe("inode numbers", () => {
     expect(numbersFor(1000)).toEqual(numbersFor(1001));
   });
 
+  test.each([
+    // Places in the table, 2048 a chunk; the first run begins at place 16.
+    ["a run that fits its chunk", 1000, 900, 1040],
+    ["a run that ends where its chunk ends", 1900, 112, 1936],
+    ["a small run that would cross into the next chunk", 1900, 300, 2048],
+    ["a run of one chunk and more that crosses once either way", 1000, 2500, 1040],
+    ["a run that would lie in one chunk more", 1900, 4000, 2048],
+  ])("begin a chunk of table only where that saves one: %s", (_, files, directories, place) => {
+    const { tree, inodes } = treeOf({ files, directories });
+    expect(numberInodes(tree).numberOf(inodes[files]!)).toBe(place + 1);
+  });
+
   test("know the parent of every directory", () => {
     const child = makeInode({ type: "dir", slot: 1 });
     const parent = makeInode({ type: "dir", slot: 0, children: new Map([[asByteString("child"), child]]) });

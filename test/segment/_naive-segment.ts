@@ -1,7 +1,7 @@
 /** What a segment must be, written a second time: lists of blocks that are cut up and joined. */
-import { asByteString } from "../../src/base/bytes.ts";
+import { createHash } from "node:crypto";
+
 import { CHUNK_BYTES } from "../../src/chunk/chunk.ts";
-import { drawOf, isCutBefore } from "../../src/segment/cut.ts";
 import type { SparseRegion } from "../../src/tar/entry.ts";
 
 const BLOCK = 4096;
@@ -20,49 +20,70 @@ interface NaiveBlock {
   readonly bytes: Uint8Array;
 }
 
+interface NaiveGroup {
+  blocks: NaiveBlock[];
+  begins: { drawn: number; at: number }[];
+  drawnForTail: number;
+}
+
+/** u32(SHA-256(path)[4i:4i + 4]) for i of 0 and 1. */
+function draw(path: string): [number, number] {
+  const digest = createHash("sha256").update(path, "latin1").digest();
+  return [digest.readUInt32LE(0), digest.readUInt32LE(4)];
+}
+
+const cut = (d: number, n: number, b: number): boolean => BigInt(d) * BigInt(b) < BigInt(n) * 2n ** 32n;
+
+function isState(path: string): boolean {
+  const names = path.split("/").filter((name) => !["", "."].includes(name));
+  return names[0] === "var" && names.length < 5;
+}
+
 /** The segment once more, as lists of blocks that are cut up and joined: docs/format/disk-image.md, "Segments". */
 export function naiveSegment(files: readonly NaiveFile[]): { bytes: Uint8Array; places: number[][][] } {
   const chunks: (NaiveBlock | undefined)[][] = [];
-  let group: NaiveBlock[] = [];
-  let begins: { drawn: number; at: number }[] = [];
-  let drawnForTail = 0;
+  const [usual, state] = [0, 1].map((): NaiveGroup => ({ blocks: [], begins: [], drawnForTail: 0 }));
   let tail: (NaiveBlock | undefined)[] | undefined;
   const addToTails = (block: NaiveBlock | undefined): void => {
     if (tail === undefined || tail.length === 128) chunks.push((tail = []));
     tail.push(block);
   };
-  const endGroup = (): void => {
-    const count = Math.ceil(group.length / 4) * 4;
-    if (group.length === 128) {
-      chunks.push(group);
+  const endGroup = (group: NaiveGroup): void => {
+    const { blocks } = group;
+    const count = Math.ceil(blocks.length / 8) * 8;
+    if (blocks.length === 128) {
+      chunks.push(blocks);
     } else {
-      if (isCutBefore(drawnForTail, count, 384)) tail = undefined;
-      for (const block of group) addToTails(block);
-      for (let i = group.length; i < count && tail!.length < 128; i++) addToTails(undefined);
+      if (cut(group.drawnForTail, count, 256)) tail = undefined;
+      for (const block of blocks) addToTails(block);
+      for (let i = blocks.length; i < count && tail!.length < 128; i++) addToTails(undefined);
     }
-    [group, begins] = [[], []];
+    [group.blocks, group.begins] = [[], []];
   };
   for (const [fileIndex, file] of files.entries()) {
     const blocks = blocksOf(file, fileIndex);
     while (blocks.length >= 128) chunks.push(blocks.splice(0, 128));
     if (blocks.length === 0) continue;
-    const drawn = drawOf(asByteString(file.path));
-    if (group.length > 0 && isCutBefore(drawn.group, blocks.length, 192)) endGroup();
-    if (group.length === 0) drawnForTail = drawn.tail;
-    begins.push({ drawn: drawn.group, at: group.length });
-    if (group.length + blocks.length > 128) {
-      const [best] = begins.filter(({ at }) => at >= 120).sort((left, right) => left.drawn - right.drawn);
+    const [drawn, drawnForTail] = draw(file.path);
+    const group = isState(file.path) ? state! : usual!;
+    if (group === usual && group.blocks.length > 0 && cut(drawn, blocks.length, 256)) endGroup(group);
+    if (group.blocks.length === 0) group.drawnForTail = drawnForTail;
+    group.begins.push({ drawn, at: group.blocks.length });
+    if (group.blocks.length + blocks.length > 128) {
+      const [best] = group.begins
+        .filter(({ at }) => at >= 120)
+        .sort((left, right) => left.drawn - right.drawn);
       if (best !== undefined) {
-        chunks.push(group.splice(0, best.at));
-        begins = [];
+        chunks.push(group.blocks.splice(0, best.at));
+        group.begins = [];
       }
     }
-    group.push(...blocks);
-    if (group.length <= 128) continue;
-    chunks.push(group.splice(0, 128));
-    begins = [];
+    group.blocks.push(...blocks);
+    if (group.blocks.length <= 128) continue;
+    chunks.push(group.blocks.splice(0, 128));
+    group.begins = [];
   }
-  if (group.length > 0) endGroup();
+  for (const group of [usual!, state!]) if (group.blocks.length > 0) endGroup(group);
   const places: number[][][] = files.map(() => []);
   const bytes = new Uint8Array(chunks.length * CHUNK_BYTES);
   for (const [chunkIndex, chunk] of chunks.entries()) {

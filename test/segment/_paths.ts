@@ -1,19 +1,30 @@
 /** Paths that make cuts, and paths that make none. */
 import { asByteString } from "../../src/base/bytes.ts";
-import { BLOCKS_PER_GROUP_CUT, drawOf, isCutBefore } from "../../src/segment/cut.ts";
+import { BLOCKS_PER_GROUP_CUT, BLOCKS_PER_TAIL_CUT, drawOf, isCutBefore } from "../../src/segment/cut.ts";
 
 /** A path before which a file of that many blocks begins a group. */
-export function cuttingPath(blockCount: number): string {
+export function cuttingPath(blockCount: number, folder = ""): string {
   for (let i = 0; i < 100_000; i++) {
-    const { group } = drawOf(asByteString(`p${i}`));
-    if (isCutBefore(group, blockCount, BLOCKS_PER_GROUP_CUT)) return `p${i}`;
+    const path = `${folder}p${i}`;
+    if (isCutBefore(drawOf(asByteString(path)).group, blockCount, BLOCKS_PER_GROUP_CUT)) return path;
   }
   throw new Error("no such path");
 }
 
-/** Paths before which files of up to 64 blocks begin no group, in the order of their draws. */
-export const QUIET: readonly string[] = Array.from({ length: 100 }, (_, i) => `q${i}`)
-  .map((path) => ({ path, drawn: drawOf(asByteString(path)).group }))
-  .filter(({ drawn }) => !isCutBefore(drawn, 64, BLOCKS_PER_GROUP_CUT))
-  .sort((left, right) => left.drawn - right.drawn)
-  .map(({ path }) => path);
+/** A state file of one block that would begin a group if it were another file. */
+export const CUTTING_STATE: string = cuttingPath(1, "var/");
+
+/** Paths before which files of up to 64 blocks begin no group, and tails no chunk, in the order of their draws. */
+export const QUIET: readonly string[] = quietPaths("");
+
+/** Such paths of state files. */
+export const QUIET_STATE: readonly string[] = quietPaths("var/");
+
+function quietPaths(folder: string): string[] {
+  return Array.from({ length: 100 }, (_, i) => `${folder}q${i}`)
+    .map((path) => ({ path, ...drawOf(asByteString(path)) }))
+    .filter(({ group }) => !isCutBefore(group, 64, BLOCKS_PER_GROUP_CUT))
+    .filter(({ tail }) => !isCutBefore(tail, 64, BLOCKS_PER_TAIL_CUT))
+    .sort((left, right) => left.group - right.group)
+    .map(({ path }) => path);
+}

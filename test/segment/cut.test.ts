@@ -16,7 +16,7 @@ describe("cuts", () => {
   // Another value moves files in every disk image: LAYOUT_VERSION changes with it.
   test("have the numbers of docs/format/disk-image.md", () => {
     const numbers = [BLOCKS_PER_GROUP_CUT, BLOCKS_PER_TAIL_CUT, TAIL_UNIT_BLOCKS, LOOK_BACK_BLOCKS];
-    expect(numbers).toEqual([192, 384, 4, 8]);
+    expect(numbers).toEqual([256, 256, 8, 8]);
   });
 
   test("are drawn from the SHA-256 of the path as its bytes are", () => {

@@ -1,7 +1,8 @@
 import { describe, expect, test } from "vitest";
 
 import { asByteString } from "../../src/base/bytes.ts";
-import { PackedEntries } from "../../src/segment/packed-entries.ts";
+import { PlacedBody } from "../../src/segment/file-place.ts";
+import { EntryPacker, PackedEntries } from "../../src/segment/packed-entries.ts";
 import type { LayerEntry } from "../../src/tree/layer-entry.ts";
 import { layerEntry } from "../support/layer-entry.ts";
 import { pack, plainOf } from "./_unpack.ts";
@@ -24,6 +25,27 @@ describe("PackedEntries", () => {
 
   test("none take no bytes", () => {
     expect([pack([]).bytes.length, [...pack([])]]).toEqual([0, []]);
+  });
+
+  test("a body that is placed later is packed where it belongs", () => {
+    const place = (path: string): { body: PlacedBody; entry: LayerEntry } => {
+      const body = new PlacedBody(8192);
+      return { body, entry: entry(path, { type: "file", body }) };
+    };
+    const [first, second, third] = [place("a/1"), place("a/2"), place("b")];
+    const packer = new EntryPacker();
+    packer.addUnplaced(first.entry);
+    packer.addUnplaced(entry("a/none"));
+    packer.add(entry("a/x"));
+    second.body.place([{ fileBlock: 0, segmentBlock: 5, blockCount: 2 }]);
+    packer.add(second.entry);
+    packer.addUnplaced(third.entry);
+    first.body.place([{ fileBlock: 0, segmentBlock: 300, blockCount: 2 }]);
+    third.body.place([{ fileBlock: 1, segmentBlock: 7, blockCount: 1 }]);
+    const packed = packer.finish();
+    const all = [first.entry, entry("a/none"), entry("a/x"), second.entry, third.entry];
+    expect(Array.from(packed, plainOf)).toEqual(all.map(plainOf));
+    expect(packed.bytes).toEqual(pack(all).bytes);
   });
 
   test("a path takes the bytes that the one before has not", () => {

@@ -65,10 +65,27 @@ describe("SegmentBuilder", () => {
       ["empty", undefined],
       ["d/", undefined],
       [QUIET[1], 1],
-      [cuttingPath(1), 4],
+      [cuttingPath(1), 8],
       ["s", undefined],
       ["none", undefined],
     ]);
+  });
+
+  test.each([0, 500, 3000])("entries keep their order when %i come behind one that waits", (count) => {
+    const tar = tarBuilder().file("empty").file("var/state", "x".repeat(5000)).dir("d/");
+    for (let i = 0; i < count; i++) tar.symlink(`d/${i}`, "t");
+    tar.file("var/log", "y").file(QUIET[0]!, "z");
+    const { entries, chunks } = makeUnpacked(tar.end());
+    expect(entries).toHaveLength(count + 5);
+    expect(entries.slice(0, 3).map(({ path }) => path)).toEqual(["empty", "var/state", "d/"]);
+    for (let i = 0; i < count; i++) expect(entries[i + 3]?.path).toBe(`d/${i}`);
+    const [state, log, last] = [entries[1], entries.at(-2), entries.at(-1)];
+    expect([state, log, last].map((entry) => entry?.body?.runs)).toEqual([
+      [{ fileBlock: 0, segmentBlock: 8, blockCount: 2 }],
+      [{ fileBlock: 0, segmentBlock: 10, blockCount: 1 }],
+      [{ fileBlock: 0, segmentBlock: 0, blockCount: 1 }],
+    ]);
+    expect(bodyBytes(state!.body!, chunks)).toEqual(new Uint8Array(5000).fill(120));
   });
 
   test("each body starts on a block; what is between bodies is zero", () => {
@@ -193,7 +210,8 @@ describe("SegmentBuilder", () => {
             });
             const stored = regions.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
             const body = Uint8Array.from({ length: stored }, (_, i) => (i * 31 + index) % 251);
-            return { path: `f${number}`, sizeBytes: at + tail, regions, body };
+            const path = `${number % 4 === 0 ? "var/" : ""}f${number}`;
+            return { path, sizeBytes: at + tail, regions, body };
           });
           const chunks: Uint8Array[] = [];
           const builder = new SegmentBuilder(sinkOf((chunkIndex, plain) => (chunks[chunkIndex] = plain)));

@@ -5,7 +5,7 @@ import { SegmentChunks } from "../../src/segment/segment-chunks.ts";
 import { asByteString } from "../../src/base/bytes.ts";
 import { bodyBytes, sinkOf } from "../support/layer-tree.ts";
 import { tarBuilder } from "../support/tar-builder.ts";
-import { cuttingPath, QUIET } from "./_paths.ts";
+import { CUTTING_STATE, cuttingPath, QUIET, QUIET_STATE } from "./_paths.ts";
 import { makeUnpacked } from "./_unpack.ts";
 
 const BLOCK = 4096;
@@ -28,7 +28,7 @@ describe("SegmentChunks", () => {
     expect(Buffer.compare(bodyBytes(behind.entries[1]!.body!, behind.chunks), body)).toBe(0);
   });
 
-  test("what two groups leave over shares a chunk, each from a multiple of four blocks on", () => {
+  test("what two groups leave over shares a chunk, each from a multiple of eight blocks on", () => {
     const [cut, plain] = [cuttingPath(1), QUIET[0]!];
     const runs = (...paths: string[]): (number | undefined)[] => {
       const tar = tarBuilder();
@@ -36,7 +36,7 @@ describe("SegmentChunks", () => {
       return makeUnpacked(tar.end()).entries.map(({ body }) => body?.runs[0]?.segmentBlock);
     };
     expect(runs(plain, plain)).toEqual([0, 1]);
-    expect(runs(plain, cut, plain, cut)).toEqual([0, 4, 5, 8]);
+    expect(runs(plain, cut, plain, cut)).toEqual([0, 8, 9, 16]);
   });
 
   test("a full chunk ends before the file that draws least of those in its last eight blocks", () => {
@@ -73,7 +73,60 @@ describe("SegmentChunks", () => {
     const tar = tarBuilder().file(QUIET[0]!, blocks(2)).file(cut, blocks(4));
     tar.file(QUIET[1]!, blocks(62)).file(QUIET[2]!, blocks(62)).file(cut, blocks(4));
     const places = makeUnpacked(tar.end()).entries.map(({ body }) => body?.runs[0]?.segmentBlock);
-    expect(places).toEqual([0, 128, 132, 194, 4]);
+    expect(places).toEqual([0, 128, 132, 194, 8]);
+  });
+
+  describe("state files", () => {
+    const STATE = QUIET_STATE[0]!;
+    const [one, two, three] = [QUIET[0]!, QUIET[1]!, QUIET[2]!];
+    const blocks = (count: number): Uint8Array => new Uint8Array(count * BLOCK).fill(1);
+    const runsOf = (...rows: readonly (readonly [string, number])[]): [number, number][][] => {
+      const tar = tarBuilder();
+      for (const [path, count] of rows) tar.file(path, blocks(count));
+      return makeUnpacked(tar.end()).entries.map(({ body }) =>
+        body!.runs.map(({ segmentBlock, blockCount }) => [segmentBlock, blockCount]),
+      );
+    };
+
+    test("come behind all other tails, whatever their place in the layer", () => {
+      const cut = cuttingPath(1);
+      const expected = [[[16, 2]], [[0, 1]], [[18, 3]], [[1, 1]], [[8, 1]]];
+      const [second] = QUIET_STATE.slice(1);
+      expect(runsOf([STATE, 2], [one, 1], [second!, 3], [two, 1], [cut, 1])).toEqual(expected);
+    });
+
+    test("do not end the group that they come in", () => {
+      const cut = CUTTING_STATE;
+      expect(runsOf([one, 60], [cut, 1], [two, 60])).toEqual([[[0, 60]], [[120, 1]], [[60, 60]]]);
+    });
+
+    test("begin no group after the first, whatever they draw", () => {
+      expect(runsOf([STATE, 3], [CUTTING_STATE, 1], [STATE, 4])).toEqual([[[0, 3]], [[3, 1]], [[4, 4]]]);
+    });
+
+    test("have whole chunks as others, and full ones that are numbered when they are full", () => {
+      expect(runsOf([one, 60], [STATE, 130], [STATE, 100], [STATE, 50], [two, 128], [three, 1])).toEqual([
+        [[384, 60]],
+        [[0, 130]],
+        [[130, 100]],
+        [
+          [230, 26],
+          // After the tail of the group, which takes 64 blocks.
+          [448, 24],
+        ],
+        [[256, 128]],
+        [[444, 1]],
+      ]);
+    });
+
+    test("alone, and a chunk that they fill to its end, are a segment", () => {
+      expect(runsOf([STATE, 3])).toEqual([[[0, 3]]]);
+      expect(runsOf([STATE, 64], [STATE, 64], [one, 1])).toEqual([[[128, 64]], [[192, 64]], [[0, 1]]]);
+    });
+
+    test("that are empty or have whole chunks only are no group", () => {
+      expect(runsOf([STATE, 0], [STATE, 128], [one, 1])).toEqual([[], [[0, 128]], [[128, 1]]]);
+    });
   });
 
   test("a chunk is given away as soon as nothing more can come into it", () => {

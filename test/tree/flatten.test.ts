@@ -144,7 +144,7 @@ describe("attributes", () => {
 
   test("come from the last entry of a directory, all of them", () => {
     const root = flatten([directory("d", { xattrs }), layerEntry("d/a")], [directory("d/", odd)]);
-    expect(at(root, "d")).toMatchObject({ ...odd, xattrs: undefined, layerIndex: 0, isImplied: false });
+    expect(at(root, "d")).toMatchObject({ ...odd, xattrs: undefined, isImplied: false });
     expect(at(root, "d/a").nameCount).toBe(1);
   });
 
@@ -218,7 +218,41 @@ describe("inode slots", () => {
     }
     expect(used.size).toBe(7);
     expect(root.slot).toBe(-1);
-    expect(at(root, "e").layerIndex).toBe(0);
+  });
+
+  test("of a directory are those of the topmost entry for it, the last of two in one layer", () => {
+    const placeOf = (...layers: readonly (readonly LayerEntry[])[]): number[] => {
+      const { layerIndex, slot } = at(flatten(...layers), "d/e");
+      return [layerIndex, slot];
+    };
+    const [first, touched] = [[directory("d"), directory("d/e")], [directory("d/e")]];
+    expect(placeOf(first)).toEqual([0, 1]);
+    expect(placeOf(first, touched)).toEqual([1, 0]);
+    expect(placeOf(first, touched, [layerEntry("d/e/f")], [directory("d")])).toEqual([1, 0]);
+    expect(placeOf([...first, directory("./d//e/")])).toEqual([0, 2]);
+    // One that was taken away and comes again is the upper layer's all the same.
+    expect(placeOf(first, [layerEntry("d/.wh.e"), directory("x"), directory("d/e")])).toEqual([1, 1]);
+    expect(placeOf(first, [directory("x"), directory("d/e"), layerEntry("d/.wh.e")])).toEqual([1, 1]);
+    // Implied ones take the slots after all entries', and leave them when an entry comes.
+    expect(placeOf([layerEntry("d/e/f"), directory("x")])).toEqual([0, 2]);
+    expect(placeOf([layerEntry("d/e/f"), directory("d/e")])).toEqual([0, 0]);
+    expect(placeOf([layerEntry("d/e/f")], [directory("d/e")])).toEqual([1, 0]);
+    // Through a symbolic link, too: it is the directory that the entry is for.
+    expect(placeOf([...first, symlink("l", "d")], [directory("x"), directory("l/e")])).toEqual([1, 1]);
+  });
+
+  test("of the root directory never change", () => {
+    expect(flatten([directory("./")], [directory("./")])).toMatchObject({ layerIndex: 0, slot: -1 });
+  });
+
+  test("that a directory has left are counted", () => {
+    const flattener = new Flattener();
+    flattener.applyLayer([directory("d"), directory("e")]);
+    flattener.applyLayer([directory("d"), directory("d")]);
+    expect(flattener.finish().slots).toEqual([
+      { files: 0, directories: 2 },
+      { files: 0, directories: 2 },
+    ]);
   });
 
   test("of files are the same whatever other layers do", () => {

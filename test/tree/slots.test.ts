@@ -1,19 +1,43 @@
+import { createHash } from "node:crypto";
+
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 
 import { asByteString } from "../../src/base/bytes.ts";
-import { coarse, SlotAssigner, type SlotRun } from "../../src/tree/slots.ts";
+import type { LayerEntry } from "../../src/tree/layer-entry.ts";
+import { coarse, SlotAssigner } from "../../src/tree/slots.ts";
+import { naiveSlots } from "./_naive-slots.ts";
 
-/** The slots of these paths, but for those that are not of the class. */
-function assignSlots(
-  paths: readonly string[],
-  runUnit: number,
-  isMember: (path: string) => boolean = () => true,
-): SlotRun {
-  const assigner = new SlotAssigner(paths.length, runUnit);
-  for (const [ordinal, path] of paths.entries())
-    if (isMember(path)) assigner.add(ordinal, asByteString(path));
-  return assigner.finish();
+interface Named {
+  readonly type: LayerEntry["type"];
+  readonly path: string;
+}
+
+function assign(entries: readonly Named[]): { slots: number[]; files: number; directories: number } {
+  const assigner = new SlotAssigner(entries.length);
+  for (const [ordinal, { type, path }] of entries.entries())
+    assigner.add(ordinal, { type, path: asByteString(path) });
+  const { slots, ...counts } = assigner.finish();
+  return { slots: [...slots], ...counts };
+}
+
+const files = (...paths: readonly string[]): Named[] => paths.map((path) => ({ type: "file", path }));
+const directories = (...paths: readonly string[]): Named[] => paths.map((path) => ({ type: "dir", path }));
+
+/** Words of a SHA-256, as the specification has them. */
+const drawn = (name: string): number =>
+  createHash("sha256").update(name, "latin1").digest().readUInt32LE(0) / 2 ** 32;
+
+/** Names that one entry cuts before at a multiple of `unit`; with 1 those that it does not cut before. */
+function namesThatCut(unit: 1 | 16 | 64 | 512, count: number): string[] {
+  const chances = { 512: [0, 1 / 8192], 64: [1 / 8192, 1 / 1024], 16: [1 / 1024, 1 / 128], 1: [1 / 128, 1] };
+  const [least = 0, most = 0] = chances[unit];
+  const names: string[] = [];
+  for (let i = 0; names.length < count; i++) {
+    const chance = drawn(`n${i}`);
+    if (chance >= least && chance < most) names.push(`n${i}`);
+  }
+  return names;
 }
 
 describe("coarse", () => {
@@ -48,53 +72,100 @@ describe("coarse", () => {
 
 describe("SlotAssigner", () => {
   test("gives the files of one directory neighbouring slots, in the order of the archive", () => {
-    const { slots } = assignSlots(["a/1", "b/1", "a/2", "a/3", "b/2"], 4);
-    const [a1 = 0, b1 = 0, a2, a3, b2] = slots;
-    expect([a2, a3]).toEqual([a1 + 1, a1 + 2]);
-    expect(b2).toBe(b1 + 1);
-    expect(b1).toBeGreaterThanOrEqual(a1 + 4);
+    expect(assign(files("a/1", "b/1", "a/2", "a/3", "b/2"))).toEqual({
+      ...{ slots: [0, 3, 1, 2, 4] },
+      ...{ files: 5, directories: 0 },
+    });
   });
 
   test("groups by the path as written, without slashes at its end", () => {
-    const { slots } = assignSlots(["d/x/", "d/y", "./d/z"], 4);
-    expect(slots[1]).toBe((slots[0] ?? 0) + 1);
-    expect(slots[2]).toBeGreaterThanOrEqual(4);
+    expect(assign(files("d/x/", "d/y", "./d/z", "d/w")).slots).toEqual([0, 1, 3, 2]);
   });
 
-  test("gives no slot to other entries", () => {
-    const { slots, count } = assignSlots(["a", "b", "c"], 1, (path) => path !== "b");
-    expect(slots[1]).toBe(-1);
-    expect([...slots].filter((slot) => slot >= 0)).toHaveLength(2);
-    expect(count).toBeGreaterThanOrEqual(2);
+  test("gives directories slots of their own, in the order of the archive, one for each entry", () => {
+    const entries = directories("b/", "a/", "b/c/", "a/");
+    expect(assign(entries)).toEqual({ slots: [0, 1, 2, 3], files: 0, directories: 4 });
+    expect(assign([...files("x"), ...entries, ...files("y")]).slots).toEqual([0, 0, 1, 2, 3, 1]);
   });
 
-  test("never gives a slot twice, and counts beyond all of them", () => {
-    const name = fc.constantFrom("a", "b", "c/", "d");
-    const path = fc.array(name, { minLength: 1, maxLength: 4 }).map((names) => names.join("/"));
+  test("gives no slot to hard links, and one to everything else", () => {
+    const types = ["symlink", "hardlink", "char", "block", "fifo", "file"] as const;
+    const entries = types.map((type, i) => ({ type, path: `d/${i}` }));
+    expect(assign(entries)).toEqual({ slots: [0, -1, 1, 2, 3, 4], files: 5, directories: 0 });
+  });
+
+  test.each([16, 64, 512] as const)("rounds a run that draws it up to a multiple of %i", (unit) => {
+    const [before = "", after = ""] = namesThatCut(1, 2);
+    const [cut = ""] = namesThatCut(unit, 1);
+    expect(assign(directories(before, cut, after)).slots).toEqual([0, unit, unit + 1]);
+    // A directory is drawn for by its path without slashes at its end, files by their directory's with one.
+    expect(assign(directories(before, `${cut}//`)).slots).toEqual([0, unit]);
+  });
+
+  test("draws for files by their parent and their number", () => {
+    // What it draws cuts before a run of two files, but not of one.
+    const parent = Array.from({ length: 100_000 }, (_, i) => `p${i}/`).find((name) => {
+      const chance = drawn(name);
+      return chance >= 1 / 128 && chance < 2 / 128;
+    })!;
+    expect(assign(files("x", `${parent}a`, "y")).slots).toEqual([0, 2, 1]);
+    expect(assign(files("x", `${parent}a`, `${parent}b`)).slots).toEqual([0, 16, 17]);
+  });
+
+  test("has generated files behind all others", () => {
+    const entries = files("etc/a", "usr/a", "usr/b/__pycache__/c", "usr/b/c", "var/d", "etc/e");
+    expect(assign(entries)).toEqual({ slots: [16, 0, 18, 1, 19, 17], files: 20, directories: 0 });
+    expect(assign(files("etc/a", "etc/b"))).toEqual({ slots: [0, 1], files: 2, directories: 0 });
+    const many = Array.from({ length: 300 }, (_, i) => `x${i}`);
+    // coarse(300, 16) is 320.
+    expect(assign(files("var/x", ...many)).slots[0]).toBe(320);
+  });
+
+  test("does not let paths that were chosen for their digests take many slots each", () => {
+    const chosen = namesThatCut(512, 6);
+    expect(assign(directories(...chosen)).slots).toEqual([0, 512, 1024, 1025, 1026, 1027]);
+    const { directories: count } = assign(directories(...namesThatCut(64, 300)));
+    expect(count).toBeLessThanOrEqual(2 * 300 + 1024);
+  });
+
+  test("agrees with a naive model on entries of all kinds", () => {
+    const name = fc.constantFrom("a", "b", "c/", "d", "etc", "var", "__pycache__", ".", "");
+    const number = fc.integer({ min: 0, max: 60 }).map((i) => `n${i}`);
+    const path = fc
+      .array(fc.oneof(name, number), { minLength: 1, maxLength: 4 })
+      .map((names) => names.join("/"));
+    const type = fc.constantFrom<LayerEntry["type"]>("file", "file", "dir", "symlink", "hardlink");
     fc.assert(
-      fc.property(fc.array(path, { maxLength: 60 }), fc.constantFrom(1, 4), (paths, unit) => {
-        const { slots, count } = assignSlots(paths, unit);
-        expect(new Set(slots).size).toBe(paths.length);
-        for (const slot of slots) expect(slot).toBeLessThan(count);
+      fc.property(fc.array(fc.record({ type, path }), { maxLength: 300 }), (entries) => {
+        const found = assign(entries);
+        expect(found).toEqual(naiveSlots(entries));
+        const used = entries.flatMap((entry, i) =>
+          entry.type === "hardlink" ? [] : `${entry.type === "dir"} ${found.slots[i]}`,
+        );
+        expect(new Set(used).size).toBe(used.length);
       }),
     );
   });
 
-  test("a file more in a directory with room moves nothing", () => {
-    const before = ["a/1", "a/2", "b/1", "c/1"];
-    const after = ["a/1", "a/2", "a/new", "b/1", "c/1"];
-    const old = assignSlots(before, 4).slots;
-    const now = assignSlots(after, 4).slots;
-    expect(before.map((_, i) => old[i])).toEqual(before.map((path) => now[after.indexOf(path)]));
+  test("agrees with a naive model on a large layer, where cuts of every size come", () => {
+    const entries = Array.from({ length: 12_000 }, (_, i): Named[] => [
+      { type: "dir", path: `usr/d${i}/` },
+      { type: "file", path: `usr/d${i}/f` },
+    ]).flat();
+    for (let i = 0; i < 3000; i++) entries.push({ type: "file", path: `etc/d${i % 40}/${i}` });
+    const found = assign(entries);
+    expect(found).toEqual(naiveSlots(entries));
+    // Room for cuts: about an eighth.
+    expect(found.directories / 12_000).toBeGreaterThan(1.05);
+    expect(found.directories / 12_000).toBeLessThan(1.2);
   });
 
-  test("a directory more moves what follows only up to the next cut", () => {
-    const directories = Array.from({ length: 4000 }, (_, i) => `d${i}/f`);
-    const old = assignSlots(directories, 4).slots;
-    const now = assignSlots(["new/f", ...directories], 4).slots.slice(1);
-    const moved = directories.filter((_, i) => old[i] !== now[i]).length;
-    // Each run's room is 4 slots, so a cut comes about every 256 of these runs.
+  test("a directory more moves few others", () => {
+    const paths = Array.from({ length: 12_000 }, (_, i) => `d${i}`);
+    const old = assign(directories(...paths)).slots;
+    const now = assign(directories("new", ...paths)).slots.slice(1);
+    const moved = paths.filter((_, i) => old[i] !== now[i]).length;
     expect(moved).toBeGreaterThan(0);
-    expect(moved).toBeLessThan(1000);
+    expect(moved).toBeLessThan(1500);
   });
 });

@@ -1,0 +1,35 @@
+/**
+ * What a path alone says of a file: who writes it, and how often (docs/format/disk-image.md, "State files" and "Slots"). Such
+ * files lie apart, so that their changes leave the chunks of others alone.
+ */
+import type { ByteString } from "../base/bytes.ts";
+
+/** Deeper in `var` lie the contents of packages, too. */
+const STATE_NAMES_MAX = 4;
+/** Where Python keeps what it compiled. */
+const COMPILED_NAME = "__pycache__";
+
+/** A state file: a register, cache or log, which every run of a package manager writes anew. */
+export function isStatePath(path: ByteString): boolean {
+  return beginsWithName(path, "var") && namesOf(path).length <= STATE_NAMES_MAX;
+}
+
+/** A generated file: one that an installation writes, rather than one that a package has; its time is the build's. */
+export function isGeneratedPath(path: ByteString): boolean {
+  if (beginsWithName(path, "etc") || beginsWithName(path, "var")) return true;
+  // Cheap test first: most paths do not have it.
+  return path.includes(COMPILED_NAME) && namesOf(path).includes(COMPILED_NAME);
+}
+
+/** As the path is written: `..` is a name like others. */
+function namesOf(path: ByteString): string[] {
+  return path.split("/").filter((name) => name !== "" && name !== ".");
+}
+
+/** Without lists: nearly every path of a layer is asked for this. */
+function beginsWithName(path: ByteString, name: string): boolean {
+  let at = 0;
+  while (path[at] === "/" || (path[at] === "." && path[at + 1] === "/")) at++;
+  const end = at + name.length;
+  return path.startsWith(name, at) && (end === path.length || path[end] === "/");
+}
