@@ -20,9 +20,12 @@ export function filesOf(folder) {
     return existsSync(file) ? readFileSync(file, "utf8") : undefined;
   };
   const record = (name) => JSON.parse(read(`${name}.json`) ?? "null") ?? undefined;
-  const records = { convert: record("convert"), scale: record("scale"), micro: record("micro") };
-  const plots = { ...plotConvert(records.convert), ...plotScale(records.scale), ...plotMicro(records.micro) };
-  const page = pageOf({ ...records, hasProfile: read("profile.txt") !== undefined }, Object.keys(plots));
+  const [convert, scale, micro, device] = ["convert", "scale", "micro", "device"].map(record);
+  const plots = { ...plotConvert(convert), ...plotScale(scale), ...plotMicro(micro) };
+  const page = pageOf(
+    { convert, scale, micro, device, hasProfile: read("profile.txt") !== undefined },
+    Object.keys(plots),
+  );
   return { ...plots, "README.md": page };
 }
 

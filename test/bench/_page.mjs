@@ -1,5 +1,7 @@
 // The page docs/benchmarks/README.md: how the figures came about, and tables of those that are recorded.
 import { showNumber, showShift, showSpread } from "./_figures.mjs";
+import { tellDevice } from "./_page-device.mjs";
+import { table } from "./_table.mjs";
 
 const HEAD = `# Recorded figures
 
@@ -12,7 +14,7 @@ mean, and what they do not show: [benchmarks](../benchmarks.md). How they are ta
 const NONE = "Not recorded.\n";
 
 /** The page's text. Records are as their scripts write them, or \`undefined\`; \`plots\` are the names of all plots. */
-export function pageOf({ convert, scale, micro, hasProfile }, plots) {
+export function pageOf({ convert, scale, micro, device, hasProfile }, plots) {
   const images = (prefix) =>
     plots
       .filter((name) => name.startsWith(prefix))
@@ -27,6 +29,7 @@ export function pageOf({ convert, scale, micro, hasProfile }, plots) {
     section("Parts", "npm run bench:micro -- --record", micro && tellMicro(micro)),
     ...images("micro"),
     section("Where a second goes", "npm run bench:profile -- --record", profile),
+    section("Devices", "npm run bench:device -- --record", device && tellDevice(device)),
   ].join("\n");
 }
 
@@ -115,9 +118,4 @@ function tellMicro({ machine, runs, cases }) {
 
 function showPeak(peakBytes) {
   return peakBytes === undefined ? "-" : showNumber(peakBytes.median / 1e6);
-}
-
-function table(head, rows) {
-  const line = (cells) => `| ${cells.join(" | ")} |\n`;
-  return line(head) + `|${"---|".repeat(head.length)}\n` + rows.map(line).join("");
 }

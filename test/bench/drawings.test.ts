@@ -57,6 +57,51 @@ const SCALE = {
   ],
 };
 
+const NEARLY = { median: 0.9, min: 0.8, max: 1 };
+const MOUNTED = {
+  mountSeconds: ONCE,
+  totalSeconds: COSTS.wallSeconds,
+  chunkCount: { median: 23, min: 23, max: 23 },
+  fetchedBytes: { median: 12e6, min: 12e6, max: 12e6 },
+};
+
+const DEVICE = {
+  machine: MACHINE,
+  versions: ["nbdkit 1.0"],
+  runs: 3,
+  rates: {
+    image: { layerCount: 1, storedBytes: 140e6, sizeBytes: 537e6, chunks: { total: 1000, zero: 305 } },
+    seconds: 5,
+    rows: [
+      {
+        name: "nbdcopy",
+        unit: "MB/s",
+        servers: [
+          { name: "lambda-img serve", rate: { median: 1500, min: 1400, max: 1600 }, ratio: NEARLY },
+          { name: "nbdkit file", rate: { median: 1600, min: 1600, max: 1700 }, ratio: ONCE },
+        ],
+      },
+    ],
+  },
+  starts: {
+    delayMs: 30,
+    rows: [
+      {
+        name: "bash",
+        command: ["bash"],
+        image: { layerCount: 1, storedBytes: 48e6, diskBytes: 268e6, chunkCount: 275 },
+        starts: {
+          cold: MOUNTED,
+          replayed: MOUNTED,
+          near: MOUNTED,
+          pulled: { pullSeconds: ONCE, totalSeconds: COSTS.wallSeconds },
+        },
+        ofAllowed: NEARLY,
+      },
+    ],
+  },
+};
+
 const MICRO = {
   machine: MACHINE,
   runs: 7,
@@ -82,6 +127,7 @@ function recordAll(): void {
   record("convert", CONVERT);
   record("scale", SCALE);
   record("micro", MICRO);
+  record("device", DEVICE);
   writeFileSync(path.join(folder, "profile.txt"), "a profile\n");
 }
 
@@ -127,13 +173,19 @@ describe("a page", () => {
     expect(page).toContain("| 10 | 10 | 85 | 123 (123 to 123) | 2.6 | 200 | +0.0 % |");
     expect(page).toContain("0.5 s and 12.3 s for each of the GiB of files; no point is further than 2.0 %");
     expect(page).toContain("| flatten | 300000 | entries/s | 200000 to 310000 |");
+    expect(page).toContain("A disk of 537 MB, 69.5 % of it chunks");
+    expect(page).toContain("| nbdcopy | lambda-img serve | 1500 (1400 to 1600) MB/s | 0.9 (0.8 to 1) |");
+    expect(page).toContain(
+      "| `bash` | store 30 ms away, trace replayed | 2 (1.5 to 2.5) | 1 | 23 | 12 | 268 | 0.9 (0.8 to 1) |",
+    );
+    expect(page).toContain("| `bash` | pulled and unpacked first | 2 (1.5 to 2.5) | 1 | - | 48 | 268 |  |");
     expect(page).toContain(MACHINE);
   });
 
   test("says of what is not recorded just that", () => {
     const drawn = filesOf(folder);
     expect(Object.keys(drawn)).toEqual(["README.md"]);
-    expect(drawn["README.md"]!.match(/Not recorded\./g)).toHaveLength(4);
+    expect(drawn["README.md"]!.match(/Not recorded\./g)).toHaveLength(5);
   });
 });
 
