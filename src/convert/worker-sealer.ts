@@ -13,6 +13,8 @@ import type { SealingReply, SealingStart } from "./_sealing-message.ts";
 
 /** Chunks that wait at one thread: enough that it never idles, few enough that memory stays flat. */
 const QUEUE_A_THREAD = 4;
+/** And besides: a thread takes some 40 ms to start, and the main one need not stand still for that. */
+const QUEUE_AT_START = 12;
 
 interface Waiting {
   resolve(chunk: StoredChunk): void;
@@ -28,7 +30,7 @@ export class WorkerSealer implements ChunkSealer {
 
   constructor(threadsMax: number, salt: Salt, place: ChunkWriterPlace) {
     this.#threadsMax = threadsMax;
-    this.depth = threadsMax * QUEUE_A_THREAD;
+    this.depth = threadsMax * QUEUE_A_THREAD + QUEUE_AT_START;
     this.#start = { salt, place };
   }
 

@@ -40,7 +40,7 @@ describe.skipIf(!existsSync(BUILT))("WorkerSealer (needs npm run build)", () => 
   test("gives what sealing in this thread gives, each caller its own, from any number of threads", async () => {
     for (const threads of [1, 3]) {
       const sealer = await make(threads);
-      expect(sealer.depth).toBe(4 * threads);
+      expect(sealer.depth).toBe(4 * threads + 12);
       const seeds = Array.from({ length: 20 }, (_, i) => i + 1);
       const found = await Promise.all(seeds.map((seed) => sealer.seal(plain(seed))));
       for (const [i, seed] of seeds.entries()) {
