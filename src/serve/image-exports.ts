@@ -218,6 +218,7 @@ export class ImageExports implements NbdExports {
     if (found !== undefined) return found;
     const making = this.#make(key).catch((error: unknown) => {
       this.#held.delete(key);
+      this.#wanted.delete(key); // Nobody has a session with what could not be opened.
       throw error;
     });
     this.#held.set(key, making);

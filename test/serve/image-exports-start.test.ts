@@ -163,11 +163,18 @@ test("of several images, and where nothing is to be replayed, no trace is asked 
 
 test("an image that cannot be opened is told once, and not of its trace", async () => {
   await recordTrace();
-  store.manifests.delete(store.id(0));
+  const id = store.id(0);
+  const bytes = store.manifests.get(id)!;
+  store.manifests.delete(id);
   const events: string[] = [];
   const exports = makeExports({ images: ["one"], onTrace: ({ kind }) => events.push(kind) });
   await expect(exports.prepare(never)).rejects.toThrow("no such manifest");
   await settle();
   expect(events).toEqual([]);
+  // Once it is there again, its client's session begins like any other: with a replay.
+  store.manifests.set(id, bytes);
+  await openNamed(exports, "one");
+  await settle();
+  expect(store.asked).toBe(4);
   await exports.close();
 });
