@@ -4,7 +4,16 @@ import path from "node:path";
 import { onTestFinished } from "vitest";
 
 import { DISK_TIER_BYTES_MIN, DiskTier } from "../../src/cache/disk-tier.ts";
+import { temporaryDirectory } from "../support/oci-layout.ts";
 import type { MadeChunk } from "./_chunks.ts";
+
+/** Where a test's tier is to be, what it has said, and what its clock shows: the test moves it. */
+export function newTestPlace(): { directory: string; problems: string[]; nowMs: number } {
+  const temporary = temporaryDirectory();
+  onTestFinished(temporary.remove);
+  // The kernel notes reads of files that were not read for a day: times long ago would not stay.
+  return { directory: path.join(temporary.path, "cache"), problems: [], nowMs: Date.now() };
+}
 
 /** The least tier there may be; closed when the test ends. */
 export async function openTestTier(

@@ -2,23 +2,18 @@
 import { lstatSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from "node:fs";
 import path from "node:path";
 
-import { beforeEach, describe, expect, onTestFinished, test } from "vitest";
+import { beforeEach, describe, expect, test } from "vitest";
 
 import type { DiskTier } from "../../src/cache/disk-tier.ts";
-import { temporaryDirectory } from "../support/oci-layout.ts";
 import { chunksOfSet, madeChunk, type MadeChunk } from "./_chunks.ts";
-import { fileIn, openTestTier } from "./_tier.ts";
+import { fileIn, newTestPlace, openTestTier } from "./_tier.ts";
 
 let directory: string;
 let problems: string[];
 let nowMs: number;
 
 beforeEach(() => {
-  const temporary = temporaryDirectory();
-  onTestFinished(temporary.remove);
-  directory = temporary.path;
-  problems = [];
-  nowMs = Date.now();
+  ({ directory, problems, nowMs } = newTestPlace());
 });
 
 function openTier(): Promise<DiskTier> {

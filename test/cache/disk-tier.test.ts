@@ -10,26 +10,20 @@ import {
 import { chmodSync, linkSync, renameSync, rmSync } from "node:fs";
 import path from "node:path";
 
-import { beforeEach, describe, expect, onTestFinished, test } from "vitest";
+import { beforeEach, describe, expect, test } from "vitest";
 
 import { CHUNK_BYTES, chunkNameOf } from "../../src/chunk/chunk.ts";
 import { DISK_TIER_BYTES_MIN, DiskTier } from "../../src/cache/disk-tier.ts";
 import { run, testWith } from "../support/judge.ts";
-import { temporaryDirectory } from "../support/oci-layout.ts";
 import { chunksOfSet, madeChunk, type MadeChunk } from "./_chunks.ts";
-import { fileIn, openTestTier } from "./_tier.ts";
+import { fileIn, newTestPlace, openTestTier } from "./_tier.ts";
 
 let directory: string;
 let problems: string[];
 let nowMs: number;
 
 beforeEach(() => {
-  const temporary = temporaryDirectory();
-  onTestFinished(temporary.remove);
-  directory = path.join(temporary.path, "cache");
-  problems = [];
-  // The kernel notes reads of files that were not read for a day: times long ago would not stay.
-  nowMs = Date.now();
+  ({ directory, problems, nowMs } = newTestPlace());
 });
 
 function openTier(where = directory): Promise<DiskTier> {
