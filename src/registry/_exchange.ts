@@ -4,6 +4,7 @@ import http, { type Agent, type ClientRequest, type IncomingMessage } from "node
 import https from "node:https";
 
 import { LambdaImgError } from "../base/error.ts";
+import { takeLargeBody } from "./_large-body.ts";
 import { networkError, timeoutError } from "./_network-error.ts";
 
 /** What is sent. */
@@ -22,7 +23,7 @@ export interface HttpResponse {
   readonly url: URL;
   /** A field by its name in lower case; several of one name are joined by commas. */
   header(name: string): string | undefined;
-  /** The body as it arrives; the pieces are the caller's. Once. */
+  /** The body as it arrives, lent: a piece is good until the next one is asked for. Once. */
   readonly body: AsyncGenerator<Uint8Array, void, undefined>;
   /** Ends the connection where the body has not been read to its end. */
   close(): void;
@@ -153,7 +154,8 @@ class Answer implements HttpResponse {
     message.on("error", () => undefined);
     if (signal?.aborted === true) onAbort();
     else signal?.addEventListener("abort", onAbort);
-    this.body = readBody(message, use.route, this.#close);
+    const pieces = takeLargeBody(message) ?? (message[Symbol.asyncIterator]() as AsyncIterator<Uint8Array>);
+    this.body = readBody({ message, pieces, route: use.route, close: this.#close });
   }
 
   header(name: string): string | undefined {
@@ -166,13 +168,20 @@ class Answer implements HttpResponse {
   }
 }
 
-async function* readBody(
-  message: IncomingMessage,
-  route: Route,
-  close: () => void,
-): AsyncGenerator<Uint8Array, void, undefined> {
+interface BodyParts {
+  readonly message: IncomingMessage;
+  readonly pieces: AsyncIterator<Uint8Array>;
+  readonly route: Route;
+  readonly close: () => void;
+}
+
+async function* readBody({
+  message,
+  pieces,
+  route,
+  close,
+}: BodyParts): AsyncGenerator<Uint8Array, void, undefined> {
   const { idleMs } = route.timeouts;
-  const iterator = message[Symbol.asyncIterator]() as AsyncIterator<Uint8Array>;
   // The clock runs only while we wait for the peer: a slow reader is no stalled connection.
   let timer: NodeJS.Timeout | undefined;
   try {
@@ -180,7 +189,7 @@ async function* readBody(
       timer = setTimeout(() => {
         message.destroy(timeoutError(route.where, "nothing came", idleMs));
       }, idleMs);
-      const step = await iterator.next();
+      const step = await pieces.next();
       clearTimeout(timer);
       if (step.done === true) return;
       const piece = step.value;

@@ -10,6 +10,8 @@ import type { HttpResponse } from "./transport.ts";
 
 /** Of one piece, but for the last before a stream ends or breaks. */
 const PIECE_BYTES = 512 * KIB;
+/** A piece of so many bytes is given on as it is. */
+const LARGE_PIECE_BYTES = 128 * KIB;
 
 /** What is streamed. */
 export interface ContentSource {
@@ -110,6 +112,10 @@ async function* gather(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Arr
   let failure: { readonly error: unknown } | undefined;
   try {
     for await (const piece of body) {
+      if (filledBytes === 0 && piece.length >= LARGE_PIECE_BYTES) {
+        yield piece;
+        continue;
+      }
       for (let rest = piece; rest.length > 0;) {
         const part = rest.subarray(0, PIECE_BYTES - filledBytes);
         room.set(part, filledBytes);

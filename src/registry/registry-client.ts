@@ -162,7 +162,7 @@ export class RegistryClient {
           { details: { limitBytes: DOCUMENT_BYTES_MAX } },
         );
       }
-      pieces.push(piece);
+      pieces.push(piece.slice());
     }
     return concatBytes(...pieces);
   }

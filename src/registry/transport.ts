@@ -6,6 +6,7 @@ import { rootCertificates } from "node:tls";
 
 import { LambdaImgError } from "../base/error.ts";
 import { exchange, type HttpRequest, type HttpResponse, type Route, type Timeouts } from "./_exchange.ts";
+import { tapConnections } from "./_large-body.ts";
 import { REDIRECT_COUNT_MAX } from "./_limit.ts";
 import { isLoopback } from "./_loopback.ts";
 import { proxyAuthorization, proxyFor, type Variables } from "./_proxy.ts";
@@ -37,6 +38,7 @@ export class Transport {
 
   constructor(settings: TransportSettings) {
     this.#settings = settings;
+    tapConnections(this.#plainAgent);
     const own = settings.certificateAuthorities;
     // Without our own the runtime decides, which then heeds NODE_EXTRA_CA_CERTS and --use-openssl-ca.
     this.#tls = own.length === 0 ? {} : { ca: [...rootCertificates, ...own] };
@@ -141,7 +143,10 @@ export class Transport {
   #tlsAgent(url: URL): TlsAgent {
     const settings = this.#tlsSettings(url);
     const key = String(settings.rejectUnauthorized);
-    const agent = this.#tlsAgents.get(key) ?? new TlsAgent({ keepAlive: true, ...copyTls(settings) });
+    const known = this.#tlsAgents.get(key);
+    if (known !== undefined) return known;
+    const agent = new TlsAgent({ keepAlive: true, ...copyTls(settings) });
+    tapConnections(agent);
     this.#tlsAgents.set(key, agent);
     return agent;
   }

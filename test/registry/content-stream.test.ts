@@ -13,6 +13,7 @@ const PIECE_BYTES = 10_000;
 /** One connection's behaviour. */
 interface Step {
   readonly cutAfter?: number;
+  readonly pieceBytes?: number;
   readonly status?: number;
   readonly headers?: Readonly<Record<string, string>>;
   readonly isRangeIgnored?: boolean;
@@ -38,7 +39,7 @@ class Server {
       status: step.status ?? status,
       url: new URL("https://r.example/v2/x/blobs/y"),
       header: (name: string) => ({ ...headers, ...step.headers })[name],
-      body: pieces(bytes, step.cutAfter),
+      body: pieces(bytes, step),
       close: () => {
         if (!isClosed) this.openCount--;
         isClosed = true;
@@ -47,10 +48,13 @@ class Server {
   };
 }
 
-async function* pieces(bytes: Uint8Array, cutAfter = Infinity): AsyncGenerator<Uint8Array, void, undefined> {
-  for (let at = 0; at < bytes.length; at += PIECE_BYTES) {
+async function* pieces(
+  bytes: Uint8Array,
+  { cutAfter = Infinity, pieceBytes = PIECE_BYTES }: Step = {},
+): AsyncGenerator<Uint8Array, void, undefined> {
+  for (let at = 0; at < bytes.length; at += pieceBytes) {
     if (at >= cutAfter) throw new LambdaImgError("REGISTRY_UNAVAILABLE", "cut");
-    yield bytes.subarray(at, Math.min(at + PIECE_BYTES, cutAfter));
+    yield bytes.subarray(at, Math.min(at + pieceBytes, cutAfter));
     await Promise.resolve();
   }
 }
@@ -78,6 +82,10 @@ test("comes as it is", async () => {
   const server = new Server([]);
   await expectContent(server);
   expect(server.offsets).toEqual([0]);
+});
+
+test.each([200_000, 130_000, 300_001])("comes as it is in pieces of %i bytes", async (pieceBytes) => {
+  await expectContent(new Server([{ pieceBytes }]));
 });
 
 test("goes on where it broke off, again and again", async () => {
