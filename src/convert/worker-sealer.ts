@@ -1,13 +1,15 @@
-// ⚡ uses: worker
+// ⚡ uses: time, worker
 /**
  * Seals chunks in threads. Hashing twice, encrypting and writing cost about as much as inflating does, so on two
  * cores one thread of it beside the main one keeps both busy (docs/architecture.md, "Threads").
  */
+import { setImmediate } from "node:timers/promises";
 import { Worker } from "node:worker_threads";
 
 import { definite, fromPlainError } from "../base/error.ts";
+import { sealChunk } from "../crypto/chunk-seal.ts";
 import type { Salt } from "../crypto/salt.ts";
-import type { ChunkWriterPlace } from "../store/chunk-writer.ts";
+import { ChunkWriter, type ChunkWriterPlace } from "../store/chunk-writer.ts";
 import type { ChunkSealer, StoredChunk } from "./chunk-sealer.ts";
 import type { SealingReply, SealingStart } from "./_sealing-message.ts";
 
@@ -21,25 +23,41 @@ interface Waiting {
   reject(error: unknown): void;
 }
 
-/** A pool of sealing threads; each starts with the first chunk that needs it. */
+/**
+ * A pool of sealing threads; each starts with the first chunk that needs it. A chunk that would have to wait at the end of a
+ * full queue is sealed in the calling thread, which would wait as well.
+ */
 export class WorkerSealer implements ChunkSealer {
   readonly depth: number;
-  readonly #start: SealingStart;
+  readonly #salt: Salt;
+  readonly #place: ChunkWriterPlace;
+  readonly #writer: ChunkWriter;
   readonly #threadsMax: number;
   readonly #threads: SealingThread[] = [];
 
   constructor(threadsMax: number, salt: Salt, place: ChunkWriterPlace) {
     this.#threadsMax = threadsMax;
     this.depth = threadsMax * QUEUE_A_THREAD + QUEUE_AT_START;
-    this.#start = { salt, place };
+    this.#salt = salt;
+    this.#place = place;
+    this.#writer = new ChunkWriter(place);
   }
 
   seal(plain: Uint8Array): Promise<StoredChunk> {
-    return this.#leastBusy().seal(plain);
+    const queued = this.#threads.reduce((sum, thread) => sum + thread.queued, 0);
+    return queued < this.depth - 1 ? this.#leastBusy().seal(plain) : this.#sealHere(plain);
   }
 
   async close(): Promise<void> {
     await Promise.all(this.#threads.splice(0).map((thread) => thread.close()));
+  }
+
+  async #sealHere(plain: Uint8Array): Promise<StoredChunk> {
+    const { sealed, ...chunk } = sealChunk(plain, this.#salt);
+    const outcome = this.#writer.putChunkSync(chunk.name, sealed);
+    // What the threads have answered meanwhile must be heard, or everything would be sealed here from now on.
+    await setImmediate();
+    return { ...chunk, outcome, spent: plain };
   }
 
   #leastBusy(): SealingThread {
@@ -48,7 +66,7 @@ export class WorkerSealer implements ChunkSealer {
       undefined,
     );
     if (least !== undefined && (least.queued === 0 || this.#threads.length >= this.#threadsMax)) return least;
-    const thread = new SealingThread(this.#start);
+    const thread = new SealingThread({ salt: this.#salt, place: this.#place });
     this.#threads.push(thread);
     return thread;
   }

@@ -53,6 +53,40 @@ describe.skipIf(!existsSync(BUILT))("WorkerSealer (needs npm run build)", () => 
     }
   });
 
+  test("seals here what would wait at the end of a full queue, and goes on with its threads", async () => {
+    const sealer = await make(1);
+    const seeds = Array.from({ length: 2 * sealer.depth }, (_, i) => i + 1);
+    const given = seeds.map(plain);
+    const sealed = given.map((bytes) => sealer.seal(bytes));
+    // Memory that has gone to a thread is not here any more.
+    const areHere = given.map(({ length }) => length > 0);
+    expect(areHere).toEqual(seeds.map((seed) => seed >= sealer.depth));
+    const found = await Promise.all(sealed);
+    for (const [i, seed] of seeds.entries()) {
+      const { sealed: expected, ...chunk } = sealChunk(plain(seed), SALT);
+      expect(found[i]).toMatchObject({ ...chunk, outcome: "stored" });
+      expect(Buffer.compare(await store.getChunk(chunk.name), expected)).toBe(0);
+    }
+    const after = plain(200);
+    const last = sealer.seal(after);
+    expect(after.length).toBe(0);
+    await last;
+  });
+
+  test("gives the store's errors of what it seals here", async () => {
+    const sealer = await make(1);
+    const waiting = Array.from({ length: sealer.depth - 1 }, (_, i) => sealer.seal(plain(i + 1)));
+    const { name } = sealChunk(plain(201), SALT);
+    const place = path.join((await store.beginWriting()).chunksDirectory, name.slice(0, 2));
+    mkdirSync(path.dirname(place), { recursive: true });
+    rmSync(place, { recursive: true, force: true });
+    writeFileSync(place, "in the way");
+    await expect(sealer.seal(plain(201))).rejects.toMatchObject({
+      code: expect.stringMatching(/^STORE_/) as string,
+    });
+    await Promise.all(waiting);
+  });
+
   test("takes the memory that it is given", async () => {
     const sealer = await make(1);
     const given = plain(1);
