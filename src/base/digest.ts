@@ -1,6 +1,7 @@
 /** Digests as OCI writes them (image-spec descriptor.md, "Digests"), and hashing. */
 import { createHash, hash as hashAtOnce, type Hash } from "node:crypto";
 
+import { asByteString, fromByteString, type ByteString } from "./bytes.ts";
 import { LambdaImgError } from "./error.ts";
 
 declare const digest: unique symbol;
@@ -71,7 +72,12 @@ export function sha256Digest(bytes: Uint8Array): Digest {
 
 /** The 32 bytes of the SHA-256 of `bytes`, in fresh memory. */
 export function sha256(bytes: Uint8Array): Uint8Array {
-  return Uint8Array.from(hashAtOnce("sha256", bytes, "buffer"));
+  return new Uint8Array(hashAtOnce("sha256", bytes, "buffer"));
+}
+
+/** The same of a byte string, as one: for paths, of which there may be a million, it takes a fifth of the time. */
+export function sha256OfByteString(text: ByteString): ByteString {
+  return asByteString(hashAtOnce("sha256", fromByteString(text), "binary"));
 }
 
 /** How a content security policy names an inline script or style: CSP Level 3, "hash-source", over its UTF-8 form. */

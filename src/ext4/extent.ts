@@ -1,5 +1,5 @@
 /** Extent trees: where a file's blocks are (kernel documentation, "Extent Tree"). */
-import { viewOf } from "../base/bytes.ts";
+import { putUint16, putUint32 } from "../base/bytes.ts";
 import { assert } from "../base/error.ts";
 import { divCeil } from "../base/units.ts";
 import { BLOCK_BYTES, EXTENT_BLOCKS_MAX, EXTENT_MAGIC } from "./constants.ts";
@@ -63,11 +63,7 @@ export function buildExtentTree(
       const bytes = new Uint8Array(BLOCK_BYTES);
       encodeNode(bytes, members, { depth, entriesMax: BLOCK_ENTRIES });
       const tailOffset = HEADER_BYTES + BLOCK_ENTRIES * ENTRY_BYTES;
-      viewOf(bytes).setUint32(
-        tailOffset,
-        crc32c(inodeSeed(place.inodeNumber), bytes.subarray(0, tailOffset)),
-        true,
-      );
+      putUint32(bytes, tailOffset, crc32c(inodeSeed(place.inodeNumber), bytes.subarray(0, tailOffset)));
       above.push({
         fileBlock: members[0]?.fileBlock ?? 0,
         extent: undefined,
@@ -99,19 +95,18 @@ function encodeNode(
   entries: readonly LevelEntry[],
   shape: { readonly depth: number; readonly entriesMax: number },
 ): void {
-  const view = viewOf(bytes);
-  view.setUint16(0, EXTENT_MAGIC, true);
-  view.setUint16(2, entries.length, true);
-  view.setUint16(4, shape.entriesMax, true);
-  view.setUint16(6, shape.depth, true);
+  putUint16(bytes, 0, EXTENT_MAGIC);
+  putUint16(bytes, 2, entries.length);
+  putUint16(bytes, 4, shape.entriesMax);
+  putUint16(bytes, 6, shape.depth);
   entries.forEach(({ fileBlock, extent, child }, i) => {
     const at = HEADER_BYTES + i * ENTRY_BYTES;
-    view.setUint32(at, fileBlock, true);
+    putUint32(bytes, at, fileBlock);
     if (extent === undefined) {
-      view.setUint32(at + 4, child, true); // ei_leaf_lo
+      putUint32(bytes, at + 4, child); // ei_leaf_lo
     } else {
-      view.setUint16(at + 4, extent.blockCount, true); // ee_len
-      view.setUint32(at + 8, extent.diskBlock, true); // ee_start_lo
+      putUint16(bytes, at + 4, extent.blockCount); // ee_len
+      putUint32(bytes, at + 8, extent.diskBlock); // ee_start_lo
     }
   });
 }

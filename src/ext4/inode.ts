@@ -84,10 +84,13 @@ export function encodeInode(target: Uint8Array, fields: InodeFields): void {
 
 /** The seed of every checksum that belongs to one inode; our inodes are all of generation 0. */
 export function inodeSeed(inodeNumber: number): number {
-  const words = new Uint8Array(8);
-  viewOf(words).setUint32(0, inodeNumber, true);
-  return crc32c(CHECKSUM_SEED, words);
+  SEED_VIEW.setUint32(0, inodeNumber, true);
+  return crc32c(CHECKSUM_SEED, SEED_BYTES);
 }
+
+// The number and the generation, which is always 0. Memory of its own for each inode would cost more than the checksum.
+const SEED_BYTES = new Uint8Array(8);
+const SEED_VIEW = viewOf(SEED_BYTES);
 
 function encodeTimes(view: DataView, fields: InodeFields): void {
   // An attribute's value has no times: i_atime and i_ctime mean other things there.

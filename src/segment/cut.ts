@@ -2,8 +2,8 @@
  * Where a segment skips to the next chunk (docs/format/disk-image.md, "Groups" and "Tails"). All rules go by digests of
  * paths, so that two versions of a layer skip before the same files, whatever lies before these.
  */
-import { fromByteString, viewOf, type ByteString } from "../base/bytes.ts";
-import { sha256 } from "../base/digest.ts";
+import { wordAt, type ByteString } from "../base/bytes.ts";
+import { sha256OfByteString } from "../base/digest.ts";
 
 /** A group of small files begins about every MiB: a change moves files of its own group and tail only. */
 export const BLOCKS_PER_GROUP_CUT = 256;
@@ -28,8 +28,8 @@ export interface Draw {
 
 /** The first two words of the SHA-256 of the path as in the archive, little-endian. */
 export function drawOf(path: ByteString): Draw {
-  const words = viewOf(sha256(fromByteString(path)));
-  return { group: words.getUint32(0, true), tail: words.getUint32(4, true) };
+  const digest = sha256OfByteString(path);
+  return { group: wordAt(digest, 0), tail: wordAt(digest, 4) };
 }
 
 /** True where what was drawn for so many blocks calls for a cut: below 2^32 * blockCount / blocksPerCut. */

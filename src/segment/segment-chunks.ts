@@ -175,13 +175,13 @@ export class SegmentChunks {
     if (group.chunk.fill + restCount > CHUNK_BLOCKS) this.#lookBack(group, draw.group);
     const item = { place, drawn: draw.group };
     const room = CHUNK_BLOCKS - group.chunk.fill;
-    if (restCount <= room) return [add(group.chunk, { ...item, blockCount: restCount })];
+    if (restCount <= room) return [add(group.chunk, item, restCount)];
     // No file begins near the chunk's end: this one fills it and goes on in the next.
-    const head = add(group.chunk, { ...item, blockCount: room });
+    const head = add(group.chunk, item, room);
     const { items, bytes } = group.chunk;
     this.#complete.push({ chunkIndex: this.#giveIndex(items), bytes });
     group.chunk = this.#newGroupChunk();
-    return [head, add(group.chunk, { ...item, blockCount: restCount - room })];
+    return [head, add(group.chunk, item, restCount - room)];
   }
 
   /** Ends a full chunk before the file that draws least of those that begin in its last blocks, the next one included. */
@@ -263,14 +263,14 @@ export class SegmentChunks {
   }
 }
 
-function add(chunk: GroupChunk, part: Omit<Item, "block">): Target {
+function add(chunk: GroupChunk, { place, drawn }: Pick<Item, "place" | "drawn">, blockCount: number): Target {
   const block = chunk.fill;
-  assert(block + part.blockCount <= CHUNK_BLOCKS, "the blocks fit the chunk");
-  chunk.items.push({ ...part, block });
-  chunk.fill += part.blockCount;
+  assert(block + blockCount <= CHUNK_BLOCKS, "the blocks fit the chunk");
+  chunk.items.push({ place, drawn, block, blockCount });
+  chunk.fill += blockCount;
   return {
     bytes: chunk.bytes,
     offsetBytes: block * SEGMENT_BLOCK_BYTES,
-    sizeBytes: part.blockCount * SEGMENT_BLOCK_BYTES,
+    sizeBytes: blockCount * SEGMENT_BLOCK_BYTES,
   };
 }

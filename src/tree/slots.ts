@@ -3,8 +3,8 @@
  * "Slots"). A pure function of the layer, made so that a file more or less moves few others: the files of one
  * directory are a run, and now and then a run begins at a round slot whatever came before.
  */
-import { asByteString, fromByteString, viewOf, type ByteString } from "../base/bytes.ts";
-import { sha256 } from "../base/digest.ts";
+import { asByteString, wordAt, type ByteString } from "../base/bytes.ts";
+import { sha256OfByteString } from "../base/digest.ts";
 import { alignUp } from "../base/units.ts";
 import type { LayerEntry } from "./layer-entry.ts";
 import { isGeneratedPath } from "./path-class.ts";
@@ -141,7 +141,7 @@ class SlotRow {
 
   /** The first slot of a run of so many entries; its name draws whether there is a cut before it. */
   take(name: ByteString, entryCount: number): number {
-    const drawn = viewOf(sha256(fromByteString(name))).getUint32(0, true);
+    const drawn = wordAt(sha256OfByteString(name), 0);
     const cut = CUTS.find(({ slotsPerCut }) => drawn * slotsPerCut < entryCount * 2 ** 32);
     const rounded = alignUp(this.end, cut?.unit ?? 1);
     const isBounded = rounded <= SLOTS_PER_ENTRY_MAX * this.#entryCount + SLOTS_MORE_MAX;

@@ -10,11 +10,14 @@ import {
   fromHex,
   isAllZero,
   isUtf8,
+  putUint16,
+  putUint32,
   showByteString,
   toByteString,
   toHex,
   utf8ByteString,
   viewOf,
+  wordAt,
   writeByteString,
 } from "../../src/base/bytes.ts";
 
@@ -49,6 +52,26 @@ describe("byte strings", () => {
     expect(toByteString(Uint8Array.of(1, 65, 66, 2).subarray(1, 3))).toBe("AB");
     expect(viewOf(Uint8Array.of(1, 2, 3).subarray(1)).getUint16(0, true)).toBe(0x302);
     expect(toHex(Uint8Array.of(1, 171, 3).subarray(1))).toBe("ab03");
+  });
+
+  test("words and numbers are little-endian, as a DataView has them", () => {
+    fc.assert(
+      fc.property(fc.nat(0xffffffff), fc.nat(0xffffffff), (first, second) => {
+        const bytes = new Uint8Array(10);
+        const view = viewOf(bytes);
+        putUint32(bytes, 1, first);
+        putUint32(bytes, 5, second);
+        expect([view.getUint32(1, true), view.getUint32(5, true)]).toEqual([first, second]);
+        expect([wordAt(toByteString(bytes), 1), wordAt(toByteString(bytes), 5)]).toEqual([first, second]);
+        putUint16(bytes, 3, second);
+        expect([view.getUint16(1, true), view.getUint16(3, true), view.getUint32(5, true)]).toEqual([
+          first & 0xffff,
+          second & 0xffff,
+          second,
+        ]);
+        expect([bytes[0], bytes[9]]).toEqual([0, 0]);
+      }),
+    );
   });
 
   test("of text are its UTF-8 form", () => {

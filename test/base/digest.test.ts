@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 
+import { asByteString, fromByteString, toHex } from "../../src/base/bytes.ts";
 import {
   asDiffId,
   digestAlgorithm,
@@ -8,6 +9,7 @@ import {
   parseDigest,
   sha256,
   sha256Digest,
+  sha256OfByteString,
   sha256Source,
 } from "../../src/base/digest.ts";
 
@@ -62,6 +64,9 @@ test("a digest's parts", () => {
 test("digests of bytes, whole and in pieces", () => {
   expect(sha256Digest(abc)).toBe(`sha256:${ABC}`);
   expect(Buffer.from(sha256(abc)).toString("hex")).toBe(ABC);
+  expect(Buffer.from(sha256OfByteString(asByteString("abc")), "latin1").toString("hex")).toBe(ABC);
+  const latin1 = asByteString(String.fromCharCode(...Array(256).keys()));
+  expect(toHex(fromByteString(sha256OfByteString(latin1)))).toBe(toHex(sha256(fromByteString(latin1))));
   const builder = new DigestBuilder();
   const piece = Uint8Array.from(abc.subarray(0, 1));
   builder.update(piece);
