@@ -28,7 +28,7 @@ export interface ImageProcess {
 export interface ProcessRequest {
   /** In place of the config's command; its entrypoint stays. */
   readonly words: readonly string[];
-  /** In place of the config's entrypoint, and then of its command, too. */
+  /** In place of the config's entrypoint, and then of its command, too; an empty one in place of both. */
   readonly entrypoint: string | undefined;
 }
 
@@ -70,7 +70,7 @@ function wordsOf(run: RunRecord, { words, entrypoint }: ProcessRequest): readonl
   const found =
     entrypoint === undefined
       ? [...run.entrypoint, ...(words.length > 0 ? words : run.cmd)]
-      : [entrypoint, ...words];
+      : [entrypoint, ...words].slice(entrypoint === "" ? 1 : 0);
   if (found.length > 0) return found;
   throw new LambdaImgError("USAGE_INVALID", "the image has no command of its own: expected one after --");
 }

@@ -1,6 +1,6 @@
 // ⚡ uses: process
 /** What every command works with: the store and the key, from options, environment or their usual places. */
-import { homedir } from "node:os";
+import { homedir, userInfo } from "node:os";
 import { join, resolve } from "node:path";
 
 import { LambdaImgError } from "../base/error.ts";
@@ -33,15 +33,14 @@ const KEY_VARIABLE = "LAMBDA_IMG_KEY";
 /** Where the store is, unless an option says otherwise: XDG Base Directory Specification, data files. */
 export function defaultStorePath(): string {
   return (
-    process.env["LAMBDA_IMG_STORE"] ??
-    join(xdgDirectory("XDG_DATA_HOME", ".local/share"), "lambda-img", "store")
+    variable("LAMBDA_IMG_STORE") ?? join(xdgDirectory("XDG_DATA_HOME", ".local/share"), "lambda-img", "store")
   );
 }
 
 /** Where the key file is, unless an option says otherwise: XDG configuration files. */
 export function defaultKeyPath(): string {
   return (
-    process.env["LAMBDA_IMG_KEY_FILE"] ??
+    variable("LAMBDA_IMG_KEY_FILE") ??
     join(xdgDirectory("XDG_CONFIG_HOME", ".config"), "lambda-img", "key.json")
   );
 }
@@ -85,8 +84,8 @@ async function openKeyring(
   options: CommonOptions,
   use: { readonly create: boolean; readonly output: Output },
 ): Promise<Keyring> {
-  const value = process.env[KEY_VARIABLE];
-  if (options.key === undefined && value !== undefined && value !== "") {
+  const value = variable(KEY_VARIABLE);
+  if (options.key === undefined && value !== undefined) {
     return openKeyringEnvironment({ variable: KEY_VARIABLE, value });
   }
   const path = resolve(options.key ?? defaultKeyPath());
@@ -95,8 +94,15 @@ async function openKeyring(
   return keyring;
 }
 
+/** An empty variable is as good as none. */
+function variable(name: string): string | undefined {
+  const value = process.env[name];
+  return value === "" ? undefined : value;
+}
+
 /** "All paths must be absolute": a relative one is as good as none. */
-function xdgDirectory(variable: string, fallback: string): string {
-  const value = process.env[variable];
-  return value?.startsWith("/") === true ? value : join(homedir(), fallback);
+function xdgDirectory(name: string, fallback: string): string {
+  const value = variable(name);
+  // Where HOME is empty the password database knows the home directory.
+  return value?.startsWith("/") === true ? value : join(homedir() || userInfo().homedir, fallback);
 }

@@ -30,6 +30,8 @@ export async function main(argv: readonly string[], version: string): Promise<nu
     );
     process.exit(new Output({ json: argv.includes("--json") }).fail(failure));
   });
+  // What is said there is for people: that nobody reads it is no reason to stop serving, or to end otherwise.
+  process.stderr.on("error", () => undefined);
   const onSignal = (): void => {
     // A second signal of either kind finds no listener, and ends the process.
     process.removeListener("SIGINT", onSignal).removeListener("SIGTERM", onSignal);
@@ -136,12 +138,34 @@ function addCommand<Options extends CommonOptions>(
         .filter((operand) => typeof operand === "string");
       const output = new Output(options);
       try {
+        refuseEmpty(given.at(-1) as Command);
         await text.run(operands, options, { output, signal: run.abort.signal });
       } catch (error) {
         run.status = output.fail(error);
       }
     });
 }
+
+/**
+ * An empty operand or option is mostly a variable that was not set; as a path it would be the current directory.
+ * @throws USAGE_INVALID
+ */
+function refuseEmpty(command: Command): void {
+  const operands = command.registeredArguments
+    .filter(({ variadic }) => !variadic)
+    .map((argument, index) => [argument.name(), command.args[index]] as const);
+  const options = command.options.map(
+    (option) => [option.long ?? "", command.getOptionValue(option.attributeName()) as unknown] as const,
+  );
+  for (const [name, value] of [...operands, ...options]) {
+    const isEmpty = Array.isArray(value) ? value.includes("") : value === "";
+    if (isEmpty && name !== EMPTY_ALLOWED)
+      throw new LambdaImgError("USAGE_INVALID", `${name}: expected a value, found an empty one`);
+  }
+}
+
+/** As docker has it: without the image's entrypoint. */
+const EMPTY_ALLOWED = "--entrypoint";
 
 function addConvert(program: Command, run: Run): void {
   const command = addCommand<ConvertOptions>(program, run, {

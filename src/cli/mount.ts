@@ -15,7 +15,7 @@ import {
 } from "./_serve-options.ts";
 import { checkCanMount, logPath, mountImage, unmountImage, type MountPlace } from "./_mounted-image.ts";
 import { mountsDirectory } from "./_runtime-directory.ts";
-import type { CommonOptions } from "./context.ts";
+import { defaultKeyPath, defaultStorePath, type CommonOptions } from "./context.ts";
 import type { Output } from "./output.ts";
 
 /** The command's options as commander gives them. */
@@ -39,6 +39,7 @@ export async function mount(
   await checkCanMount([]);
   const place = await placeOf(directory);
   await checkDirectory(place.mountPoint);
+  await checkApart(place, options);
   // Who mounts for others to look at does not want their programs to become root, or devices to be opened.
   const mountOptions = ["nosuid", "nodev"];
   await mountImage(place, { image, served: image, serveArguments, isReadOnly, mountOptions }, signal);
@@ -119,6 +120,33 @@ async function checkDirectory(path: string): Promise<void> {
   if (found?.isDirectory() === true) return;
   const what = found === undefined ? "none" : "something else";
   throw new LambdaImgError("PATH_NOT_FOUND", `${path}: expected a directory to mount on, found ${what}`);
+}
+
+/**
+ * A mount hides what lies below its directory: what its own server reads and writes must not.
+ * @throws MOUNT_CONFLICT
+ */
+async function checkApart({ mountPoint, directory }: MountPlace, options: DeviceOptions): Promise<void> {
+  const { overlay = "memory", cache = "none" } = options;
+  const needed: readonly (readonly [string, string])[] = [
+    ["the store", options.store ?? defaultStorePath()],
+    ["the key file", options.key ?? defaultKeyPath()],
+    ["the state of mounts", directory],
+    ...(cache === "none" ? [] : [["the cache", cache] as const]),
+    ...(overlay === "memory" || overlay === "none" ? [] : [["the overlay", overlay] as const]),
+  ];
+  for (const [what, path] of needed) {
+    const real = await realPathOf(resolve(path));
+    if (real !== mountPoint && !real.startsWith(mountPoint === "/" ? "/" : `${mountPoint}/`)) continue;
+    throw new LambdaImgError("MOUNT_CONFLICT", `${mountPoint}: a mount would hide ${what}, ${real}`);
+  }
+}
+
+/** The path without symbolic links, whether its end is there or not. */
+async function realPathOf(path: string): Promise<string> {
+  const found = await realpath(path).catch(() => undefined);
+  if (found !== undefined || path === dirname(path)) return found ?? path;
+  return join(await realPathOf(dirname(path)), basename(path));
 }
 
 async function isThere(path: string): Promise<boolean> {

@@ -14,6 +14,8 @@ export interface RunningServer {
   readonly uri: string;
   readonly pid: number;
   readonly stderr: () => string;
+  /** From now on nobody reads what it says. */
+  closeStderr(): void;
   /** Resolves when stderr has a match. */
   said(pattern: RegExp): Promise<void>;
   /** Sends the signal and waits for the end. */
@@ -53,6 +55,9 @@ export async function startServe(
     uri: String(json["uri"]),
     pid: child.pid ?? 0,
     stderr: () => stderr,
+    closeStderr: () => {
+      child.stderr.destroy();
+    },
     said: async (pattern) => {
       while (!pattern.test(stderr)) await once(child.stderr, "data");
     },

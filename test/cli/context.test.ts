@@ -1,4 +1,5 @@
 import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { userInfo } from "node:os";
 import path from "node:path";
 
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
@@ -26,6 +27,15 @@ test("store and key are below the XDG directories, unless variables say otherwis
     expect([defaultStorePath(), defaultKeyPath()]).toEqual([
       "/users/me/.local/share/lambda-img/store",
       "/users/me/.config/lambda-img/key.json",
+    ]);
+    // Where a script has not set them they are empty: that is no path.
+    process.env["LAMBDA_IMG_STORE"] = "";
+    process.env["LAMBDA_IMG_KEY_FILE"] = "";
+    process.env["HOME"] = "";
+    const home = userInfo().homedir;
+    expect([defaultStorePath(), defaultKeyPath()]).toEqual([
+      path.join(home, ".local/share/lambda-img/store"),
+      path.join(home, ".config/lambda-img/key.json"),
     ]);
     process.env["LAMBDA_IMG_STORE"] = "/elsewhere";
     process.env["LAMBDA_IMG_KEY_FILE"] = "/key";

@@ -1,4 +1,4 @@
-import { execFile } from "node:child_process";
+import { execFile, spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import path from "node:path";
 import { promisify } from "node:util";
@@ -47,6 +47,52 @@ describe.skipIf(!isBuilt)("lambda-img (needs npm run build)", () => {
     const found = await home.run([...args, "--json"]);
     expect([found.status, found.stdout]).toEqual([2, ""]);
     expect(errorOf(found)).toMatchObject({ type: "error", code: "USAGE_INVALID", kind: "usage" });
+  });
+
+  // The reader has left before anything is written: node takes longer to start than `true` to end.
+  test.each([
+    ["--version", "2>&3 | true", 141, ""],
+    ["--help", "2>&3 | true", 141, ""],
+    ["convert --help", "2>&3 | true", 141, ""],
+    ["--version", "2>&3 >/dev/full", 9, "lambda-img: error: stdout: cannot write: ENOSPC\n"],
+    ["--help", "2>&3 >/dev/full", 9, "lambda-img: error: stdout: cannot write: ENOSPC\n"],
+    ["ls --frobnicate", "2>/dev/full", 2, ""],
+    ["inspect nope", "2>/dev/full", 4, ""],
+    ["inspect nope", "2>&1 >&3 | true", 4, ""],
+  ])("%s %s ends with %i", async (words, where, status, said) => {
+    await home.run(["convert", `oci:${path.join(TOP, "fixtures/images/sample")}`, "--name", "sample"]);
+    const script = `"$0" "$1" ${words} 3>&2 ${where}; exit "\${PIPESTATUS[0]}"`;
+    const args = ["-c", script, process.execPath, path.join(TOP, "bin", "lambda-img")];
+    const env = {
+      ...process.env,
+      XDG_DATA_HOME: path.join(home.path, "share"),
+      XDG_CONFIG_HOME: path.join(home.path, "config"),
+    };
+    const found = spawnSync("bash", args, { env, encoding: "utf8" });
+    expect([found.status, found.stderr]).toEqual([status, said]);
+  });
+
+  test.each([
+    [["convert", ""], "ref"],
+    [["convert", "oci:x", "--store", ""], "--store"],
+    [["convert", "oci:x", "--key="], "--key"],
+    [["convert", "oci:x", "--ca", "a.pem", "--ca", ""], "--ca"],
+    [["inspect", ""], "image"],
+    [["cat", "a", ""], "path"],
+    [["export", "a", "-o", ""], "--output"],
+    [["stats", "--html", ""], "--html"],
+    [["diff", "a", ""], "after"],
+    [["serve", "--cache", ""], "--cache"],
+    [["serve", "--socket", ""], "--socket"],
+    [["mount", "a", ""], "dir"],
+    [["umount", ""], "dir"],
+  ])("an empty word is refused before anything is made of it: %j", async (args, name) => {
+    const found = await home.run([...args, "--json"]);
+    expect([found.status, found.stdout]).toEqual([2, ""]);
+    expect(errorOf(found)).toMatchObject({
+      code: "USAGE_INVALID",
+      message: `${name}: expected a value, found an empty one`,
+    });
   });
 
   test("a reader that leaves early is no bug", async () => {

@@ -1,7 +1,15 @@
 /** `lambda-img mount` and `umount`, judged by the kernel. */
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { mkdirSync, readdirSync, readFileSync, rmdirSync, statSync, writeFileSync } from "node:fs";
+import {
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmdirSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import path from "node:path";
 
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
@@ -212,6 +220,30 @@ describe.skipIf(!isBuilt)("lambda-img mount (needs npm run build)", () => {
       const found = await cli(...args);
       expect([found.status, errorOf(found)["code"]]).toEqual([status, code]);
       expect([isMounted(), state()]).toEqual([false, []]);
+    });
+
+    test("a place where it would hide what its server needs is refused", async () => {
+      for (const [directory, what] of [
+        [home.path, "the store"],
+        [home.storePath, "the store"],
+        [path.dirname(home.keyPath), "the key file"],
+        [path.join(home.path, "run"), "the state of mounts"],
+        ["/", "the store"],
+      ] as const) {
+        const found = await cli("mount", "app", directory);
+        expect([found.status, errorOf(found)["code"]]).toEqual([8, "MOUNT_CONFLICT"]);
+        expect(found.stderr).toContain(`${directory}: a mount would hide ${what}, `);
+      }
+      // A link is where it leads to.
+      symlinkSync(place, path.join(home.path, "link"));
+      for (const [option, name] of [
+        ["--cache", "the cache"],
+        ["--overlay", "the overlay"],
+      ] as const) {
+        const found = await cli("mount", "app", place, option, path.join(home.path, "link", "not", "there"));
+        expect(found.stderr).toContain(`a mount would hide ${name}, ${place}/not/there`);
+      }
+      expect(state()).toEqual([]);
     });
 
     test("what a mount that was killed has begun is taken down", async () => {

@@ -116,6 +116,8 @@ describe.skipIf(!isBuilt)("lambda-img run (needs npm run build)", () => {
       const { stdout } = await cli("run", "mute", "--entrypoint", "/bin/sh", "--", "-c", script);
       expect(stdout).toMatch(/^(\d+)\n\/proc\/1 \/proc\/\1\n/);
       expect(stdout).toContain("/dev/full /dev/null");
+      const plain = await cli("run", "mute", "--entrypoint", "", "--", "/bin/sh", "-c", "echo $0", "me");
+      expect(plain.stdout).toBe("me\n");
       const again = await cli("run", "mute", "--entrypoint", "/bin/sh", "--", "-c", "[ -e /new ]");
       expect(again.status).toBe(1);
       expect(readFileSync("/proc/mounts", "utf8")).not.toContain(home.path);

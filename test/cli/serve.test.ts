@@ -123,6 +123,19 @@ describe.skipIf(!isBuilt)("lambda-img serve (needs npm run build)", () => {
     },
   );
 
+  testWith(["nbdcopy"], "goes on where nobody reads its warnings any more", async () => {
+    const server = await startServe(home, ["app", "--overlay", "none"]);
+    server.closeStderr();
+    await withDamage(async ({ remove }) => {
+      remove();
+      for (let turn = 0; turn < 2; turn++)
+        await expect(run("nbdcopy", [server.uri, inHome("copy")])).rejects.toThrow("Input/output error");
+    });
+    await run("nbdcopy", [server.uri, inHome("copy")]);
+    expect(readFileSync(inHome("copy")).equals(readFileSync(inHome("disk.ext4")))).toBe(true);
+    expect(await server.stop()).toEqual({ status: 0, signal: null });
+  });
+
   testWith(
     ["qemu-img", "nbdinfo"],
     "without a writable overlay is read-only, and equal for qemu-img",

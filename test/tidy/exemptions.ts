@@ -2,8 +2,6 @@
 
 /** Exports of src/ that only tests use: `file#name` to reason. */
 export const TEST_ONLY_EXPORTS: Readonly<Record<string, string>> = {
-  "src/cli/context.ts#defaultKeyPath": "the usual places are a promise of docs/cli.md",
-  "src/cli/context.ts#defaultStorePath": "the usual places are a promise of docs/cli.md",
   "src/convert/convert-image.ts#showSizeRequest": "its form is part of the manifest's format",
 };
 
