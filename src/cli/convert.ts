@@ -132,6 +132,17 @@ async function jobsOfPlatforms(job: Job, { signal }: Use): Promise<readonly Job[
 }
 
 async function convertOne(job: Job, use: Use): Promise<Outcome> {
+  try {
+    return await convertOnce(job, use);
+  } catch (error) {
+    // Without reuse every chunk is made anew, and replaces one that was damaged.
+    if (job.options.reuse === false || !isLambdaImgError(error, "CHUNK_CORRUPT")) throw error;
+    use.output.warn(`${error.message}; reading all layers to mend it`);
+    return convertOnce({ ...job, options: { ...job.options, reuse: false } }, use);
+  }
+}
+
+async function convertOnce(job: Job, use: Use): Promise<Outcome> {
   const startedMs = performance.now();
   const { output, signal } = use;
   const { imageName, reference } = job;
@@ -140,7 +151,9 @@ async function convertOne(job: Job, use: Use): Promise<Outcome> {
     if (job.options.dryRun === true) return dryRun(image, { reference, imageName });
     const context = await openContext(job.options, { create: true, output });
     const { saltParameters } = context.store.activeRoot();
-    const sealer = new WorkerSealer(job.jobs, saltOf(saltParameters), await context.store.beginWriting());
+    const mayReuse = job.options.reuse !== false;
+    const place = await context.store.beginWriting({ isComparing: !mayReuse });
+    const sealer = new WorkerSealer(job.jobs, saltOf(saltParameters), place);
     const layers = new LayerThreads();
     try {
       const result = await convertImage({
@@ -149,7 +162,7 @@ async function convertOne(job: Job, use: Use): Promise<Outcome> {
         ...(job.jobs > 1 ? { openLayer: (stream, how) => layers.open(stream, how) } : {}),
         sizeRequest: job.sizeRequest,
         mtimePolicy: job.mtimePolicy,
-        mayReuse: job.options.reuse !== false,
+        mayReuse,
         layerBytesMax: job.layerBytesMax,
         onProgress: (progress) => {
           output.status(() => showProgress(progress));

@@ -5,13 +5,13 @@
  * session takes over.
  */
 import { renameSync, statSync } from "node:fs";
-import { readdir, rmdir } from "node:fs/promises";
+import { readdir, readFile, rmdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { setImmediate } from "node:timers/promises";
 
 import { errnoOf } from "../base/error.ts";
 import { isProcessRunning } from "../base/process-id.ts";
-import { CHUNK_BYTES, type ChunkName } from "../chunk/chunk.ts";
+import { CHUNK_BYTES, chunkNameOf, type ChunkName } from "../chunk/chunk.ts";
 import { chunkPath, retryWithDirectory, type ChunkWriterPlace } from "./chunk-writer.ts";
 import { fileBytes, namesIn } from "./_file.ts";
 
@@ -35,7 +35,7 @@ export async function publishStaged(
 }
 
 /**
- * Takes over whole chunks of sessions whose process is gone. A process of another host can look gone: then its chunks
+ * Takes over whole, undamaged chunks of sessions whose process is gone. A process of another host can look gone: then its chunks
  * are published early, which harms nothing, and what it is still writing stays as it is.
  */
 export async function adoptAbandoned(place: ChunkWriterPlace): Promise<void> {
@@ -44,10 +44,21 @@ export async function adoptAbandoned(place: ChunkWriterPlace): Promise<void> {
     const directory = join(sessions, session);
     if (directory === place.sessionDirectory || isProcessRunning(Number.parseInt(session, 10))) continue;
     for (const name of await chunksIn(directory)) {
-      const isWhole = (await fileBytes(join(directory, name))) === CHUNK_BYTES;
-      if (isWhole) moveChunk(join(directory, name), chunkPath(place.chunksDirectory, name));
+      const path = join(directory, name);
+      if (await isRight(path, name)) moveChunk(path, chunkPath(place.chunksDirectory, name));
     }
     await rmdir(directory).catch(() => undefined); // Something unfinished is in it: harmless, and not ours.
+  }
+}
+
+/** A machine that lost its power can leave a file of the right size with other bytes. */
+async function isRight(path: string, name: ChunkName): Promise<boolean> {
+  if ((await fileBytes(path)) !== CHUNK_BYTES) return false;
+  try {
+    return chunkNameOf(await readFile(path)) === name;
+  } catch (error) {
+    if (errnoOf(error) === "ENOENT") return false; // Another session has taken it over.
+    throw error;
   }
 }
 

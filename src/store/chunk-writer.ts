@@ -1,6 +1,6 @@
 // ⚡ uses: file system
 /** Puts chunks from any thread: made from plain data, synchronous, without a fsync. */
-import { mkdirSync, statSync, unlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, statSync, unlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 import { errnoOf, assert } from "../base/error.ts";
@@ -14,6 +14,8 @@ export interface ChunkWriterPlace {
   readonly chunksDirectory: string;
   /** `roots/<root>/tmp/<session>`: staged chunks by name. The store object that gave it removes it when it is closed. */
   readonly sessionDirectory: string;
+  /** A chunk that is there is read and compared, and replaced where its bytes are others. */
+  readonly isComparing: boolean;
 }
 
 /** The file of a chunk. */
@@ -40,7 +42,8 @@ export class ChunkWriter {
     try {
       const status = statSync(path, { throwIfNoEntry: false });
       // A crash without a barrier can leave a shorter file: that one is replaced.
-      if (status?.isFile() === true && status.size === CHUNK_BYTES) return "present";
+      const isWhole = status?.isFile() === true && status.size === CHUNK_BYTES;
+      if (isWhole && !(this.#place.isComparing && isOther(path, sealed))) return "present";
       return this.#stage(join(this.#place.sessionDirectory, name), sealed);
     } catch (error) {
       throw storeError(error, `${path}: cannot store the chunk`);
@@ -63,6 +66,15 @@ export class ChunkWriter {
       }
       throw error;
     }
+  }
+}
+
+/** True as well for a file that cannot be read: a new one in its place can. */
+function isOther(path: string, sealed: Uint8Array): boolean {
+  try {
+    return !readFileSync(path).equals(sealed);
+  } catch {
+    return true;
   }
 }
 

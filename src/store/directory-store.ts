@@ -39,6 +39,7 @@ export class DirectoryStore implements Store {
   /** The active root's directory, then those of retired roots: where reads look, in order. */
   readonly #readDirectories: readonly string[];
   readonly #sessionDirectory: string;
+  #isComparing = false;
   readonly #unsynced: Set<ChunkName> = new Set();
   /** A sync that runs, or how it failed: the kernel tells of a lost write once, and it may have told this one. */
   #hastened: Promise<{ readonly error: unknown } | undefined> | undefined;
@@ -86,9 +87,13 @@ export class DirectoryStore implements Store {
 
   /**
    * Where a ChunkWriter in a worker thread stages chunks of this store; `barrier`, given their names, puts them into the
-   * store. What sessions that were killed have staged is taken over first.
+   * store. What sessions that were killed have staged is taken over first. With `isComparing`, chunks that are there and have
+   * been damaged are replaced; it costs reading all that are there.
    */
-  async beginWriting(): Promise<ChunkWriterPlace> {
+  async beginWriting({
+    isComparing = false,
+  }: { readonly isComparing?: boolean } = {}): Promise<ChunkWriterPlace> {
+    this.#isComparing = isComparing;
     await this.#guard("cannot take over staged chunks", () => adoptAbandoned(this.#place));
     return this.#place;
   }
@@ -139,12 +144,14 @@ export class DirectoryStore implements Store {
       checkSealedSize(name, sizeBytes);
     };
     return this.#guard(`chunk ${name}: cannot read it`, async () => {
-      for (const directory of this.#readDirectories) {
-        const bytes = await readFileChecked(chunkPath(join(directory, "chunks"), name), checkSize);
+      const published = this.#readDirectories.map((directory) => chunkPath(join(directory, "chunks"), name));
+      const staged = join(this.#sessionDirectory, name);
+      // Where chunks are compared, what is staged is there for what is published being wrong.
+      const paths = this.#isComparing ? [staged, ...published] : [...published, staged];
+      for (const path of paths) {
+        const bytes = await readFileChecked(path, checkSize);
         if (bytes !== undefined) return bytes;
       }
-      const staged = await readFileChecked(join(this.#sessionDirectory, name), checkSize);
-      if (staged !== undefined) return staged;
       await this.#checkStoreIsThere();
       throw new LambdaImgError("CHUNK_NOT_FOUND", `chunk ${name}: not in the store`, { details: { name } });
     });
@@ -288,7 +295,11 @@ export class DirectoryStore implements Store {
   }
 
   get #place(): ChunkWriterPlace {
-    return { chunksDirectory: join(this.#rootDirectory, "chunks"), sessionDirectory: this.#sessionDirectory };
+    return {
+      chunksDirectory: join(this.#rootDirectory, "chunks"),
+      sessionDirectory: this.#sessionDirectory,
+      isComparing: this.#isComparing,
+    };
   }
 
   #chunkPath(name: ChunkName): string {

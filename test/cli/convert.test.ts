@@ -235,7 +235,7 @@ describe.skipIf(!isBuilt)("lambda-img convert (needs npm run build)", () => {
     [2, "USAGE_INVALID", ["oci:app", "--jobs", "1.5"]],
     [2, "USAGE_INVALID", ["oci:app", "--jobs", "257"]],
     [2, "REFERENCE_INVALID", ["oci:app", "--name", "a\nb"]],
-    [2, "REFERENCE_INVALID", ["oci:app", "--name", ""]],
+    [2, "USAGE_INVALID", ["oci:app", "--name", ""]],
     // Such a name could never be used: it means a manifest.
     [2, "REFERENCE_INVALID", ["oci:app", "--name", `sha256:${"0".repeat(64)}`]],
     [4, "SOURCE_NOT_FOUND", ["oci:nowhere"]],

@@ -218,7 +218,7 @@ h.shutdown()
 
   test.each([
     ["9100", "expected HOST:PORT"],
-    ["", "expected HOST:PORT"],
+    ["", "expected a value"],
     ["127.0.0.1:99999", "expected HOST:PORT"],
     ["0.0.0.0:0", "--insecure"],
     ["status.example:9100", "--insecure"],
