@@ -1,5 +1,5 @@
 /** Threads run what is built: the program of a thread is found beside the module that starts it. */
-import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, symlinkSync } from "node:fs";
 import path from "node:path";
 
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
@@ -35,6 +35,14 @@ describe.skipIf(!existsSync(BUILT))("WorkerSealer (needs npm run build)", () => 
     const sealer = new WorkerSealer(threads, SALT, await store.beginWriting());
     sealers.push(sealer);
     return sealer;
+  }
+
+  /** Has a link to itself in the chunk's place. */
+  async function putInTheWay(bytes: Uint8Array): Promise<void> {
+    const { name } = sealChunk(bytes, SALT);
+    const place = path.join((await store.beginWriting()).chunksDirectory, name.slice(0, 2));
+    mkdirSync(place, { recursive: true });
+    symlinkSync(name, path.join(place, name));
   }
 
   test("gives what sealing in this thread gives, each caller its own, from any number of threads", async () => {
@@ -76,11 +84,7 @@ describe.skipIf(!existsSync(BUILT))("WorkerSealer (needs npm run build)", () => 
   test("gives the store's errors of what it seals here", async () => {
     const sealer = await make(1);
     const waiting = Array.from({ length: sealer.depth - 1 }, (_, i) => sealer.seal(plain(i + 1)));
-    const { name } = sealChunk(plain(201), SALT);
-    const place = path.join((await store.beginWriting()).chunksDirectory, name.slice(0, 2));
-    mkdirSync(path.dirname(place), { recursive: true });
-    rmSync(place, { recursive: true, force: true });
-    writeFileSync(place, "in the way");
+    await putInTheWay(plain(201));
     await expect(sealer.seal(plain(201))).rejects.toMatchObject({
       code: expect.stringMatching(/^STORE_/) as string,
     });
@@ -97,11 +101,7 @@ describe.skipIf(!existsSync(BUILT))("WorkerSealer (needs npm run build)", () => 
 
   test("gives the store's errors with their code, and goes on", async () => {
     const sealer = await make(1);
-    const { name } = sealChunk(plain(1), SALT);
-    const place = path.join((await store.beginWriting()).chunksDirectory, name.slice(0, 2));
-    mkdirSync(path.dirname(place), { recursive: true });
-    rmSync(place, { recursive: true, force: true });
-    writeFileSync(place, "in the way");
+    await putInTheWay(plain(1));
     await expect(sealer.seal(plain(1))).rejects.toMatchObject({
       name: "LambdaImgError",
       code: expect.stringMatching(/^STORE_/) as string,

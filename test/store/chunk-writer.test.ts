@@ -1,6 +1,17 @@
-import { chmod, mkdir, mkdtemp, readdir, rename, rm, stat, truncate, writeFile } from "node:fs/promises";
+import {
+  chmod,
+  mkdir,
+  mkdtemp,
+  readdir,
+  rename,
+  rm,
+  stat,
+  symlink,
+  truncate,
+  writeFile,
+} from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 
 import { afterEach, beforeEach, expect, test } from "vitest";
 
@@ -171,9 +182,24 @@ test("a store that is removed does not come back half", async () => {
   expect(await readdir(directory)).toEqual([]);
 });
 
-test("a file in a directory's place is an invalid store", async () => {
+test("a file in a directory's place is an invalid store, at the barrier at the latest", async () => {
   const { name, sealed } = madeChunk(1);
   await writeFile(join(place.chunksDirectory, name.slice(0, 2)), "");
+  // Later versions of Node find nothing below a file, and no failure.
+  const put = async (): Promise<void> => {
+    new ChunkWriter(place).putChunkSync(name, sealed);
+    await store.barrier([name]);
+  };
+  await expect(put()).rejects.toMatchObject({ code: "STORE_INVALID" });
+  await store.close();
+  expect(await stagedFiles()).toEqual([]);
+});
+
+test("a link that leads nowhere in a chunk's place is an invalid store", async () => {
+  const { name, sealed } = madeChunk(1);
+  const path = chunkPath(place.chunksDirectory, name);
+  await mkdir(dirname(path));
+  await symlink(name, path);
   expect(codeOf(() => new ChunkWriter(place).putChunkSync(name, sealed))).toBe("STORE_INVALID");
   expect(await stagedFiles()).toEqual([]);
 });
