@@ -11,6 +11,7 @@ import { openManifest } from "../crypto/manifest-seal.ts";
 import type { ManifestContent } from "../manifest/manifest.ts";
 import { parseManifestId, type ManifestId } from "../manifest/manifest-id.ts";
 import { DirectoryStore } from "../store/directory-store.ts";
+import { imageError } from "../store/image-error.ts";
 import type { Output } from "./output.ts";
 
 /** The options that every command has. */
@@ -66,18 +67,35 @@ export async function openContext(
   return { store, keyring };
 }
 
+/** A manifest, opened. */
+export interface OpenedManifest {
+  readonly manifestId: ManifestId;
+  readonly manifestBytes: number;
+  readonly content: ManifestContent;
+}
+
 /**
- * The manifest that a name or a manifest id stands for, opened.
- * @throws IMAGE_NOT_FOUND, MANIFEST_NOT_FOUND, MANIFEST_FORGED, MANIFEST_INVALID, REFERENCE_INVALID
+ * The manifest that a name or a manifest id stands for, opened. Failures name the image.
+ * @throws IMAGE_NOT_FOUND, MANIFEST_NOT_FOUND, MANIFEST_FORGED, MANIFEST_INVALID, DIGEST_MISMATCH, REFERENCE_INVALID,
+ *   STORE_INVALID
  */
-export async function openImageManifest(
-  context: Context,
-  image: string,
-): Promise<{ manifestId: ManifestId; manifestBytes: number; content: ManifestContent }> {
+export async function openImageManifest(context: Context, image: string): Promise<OpenedManifest> {
   const { store, keyring } = context;
   const manifestId = parseManifestId(image) ?? (await store.getRef(keyring.customerId, image));
-  const bytes = await store.getManifest(keyring.customerId, manifestId);
-  return { manifestId, manifestBytes: bytes.length, content: openManifest(bytes, keyring.customerKey()) };
+  return openManifestOf(context, { image, manifestId });
+}
+
+/** The same where it is known what the name stands for. */
+export async function openManifestOf(
+  { store, keyring }: Context,
+  { image, manifestId }: { readonly image: string; readonly manifestId: ManifestId },
+): Promise<OpenedManifest> {
+  try {
+    const bytes = await store.getManifest(keyring.customerId, manifestId);
+    return { manifestId, manifestBytes: bytes.length, content: openManifest(bytes, keyring.customerKey()) };
+  } catch (error) {
+    throw imageError(error, image);
+  }
 }
 
 async function openKeyring(

@@ -2,33 +2,34 @@
 import { showBytes } from "../base/units.ts";
 import { CHUNK_BYTES } from "../chunk/chunk.ts";
 import { diskBytes, tableChunkNames, type ManifestContent } from "../manifest/manifest.ts";
-import { openContext, openImageManifest, type CommonOptions } from "./context.ts";
+import type { UnreadableImage } from "../report/store-report.ts";
+import { imageError } from "../store/image-error.ts";
+import type { ListedRef } from "../store/store.ts";
+import {
+  openContext,
+  openImageManifest,
+  openManifestOf,
+  type CommonOptions,
+  type Context,
+  type OpenedManifest,
+} from "./context.ts";
 import type { Output } from "./output.ts";
+import { throwUnreadable, unreadableJson, warnUnreadable } from "./_unreadable.ts";
 
-/** Lists the names in the store. */
+/** Lists the names in the store. Where images cannot be read, the others are listed, and it throws after that. */
 export async function images(options: CommonOptions, use: { readonly output: Output }): Promise<void> {
   const context = await openContext(options, { create: false, output: use.output });
   try {
-    const listed: {
-      name: string;
-      manifest: string;
-      sizeBytes: number;
-      storedBytes: number;
-      sourceDigest: string;
-    }[] = [];
-    for (const { imageName, manifestId } of await context.store.listRefs(context.keyring.customerId)) {
-      const { content } = await openImageManifest(context, manifestId);
-      const { sourceDigest } = content.image;
-      const storedBytes = countUnique(content) * CHUNK_BYTES;
-      listed.push({
-        name: imageName,
-        manifest: manifestId,
-        sizeBytes: diskBytes(content),
-        storedBytes,
-        sourceDigest,
-      });
+    const listed: ListedImage[] = [];
+    const unreadable: UnreadableImage[] = [];
+    for (const ref of await context.store.listRefs(context.keyring.customerId)) {
+      const image = await listImage(context, ref);
+      if ("error" in image) unreadable.push(image);
+      else listed.push(image);
     }
-    use.output.result({ command: "images", images: listed }, () =>
+    warnUnreadable(unreadable, use.output);
+    const json = { command: "images", images: listed, unreadable: unreadableJson(unreadable) };
+    use.output.result(json, () =>
       table([
         ["NAME", "MANIFEST", "DISK", "CHUNKS"],
         ...listed.map((image) => [
@@ -39,9 +40,38 @@ export async function images(options: CommonOptions, use: { readonly output: Out
         ]),
       ]),
     );
+    throwUnreadable(unreadable, listed.length + unreadable.length);
   } finally {
     await context.store.close();
   }
+}
+
+interface ListedImage {
+  readonly name: string;
+  readonly manifest: string;
+  readonly sizeBytes: number;
+  readonly storedBytes: number;
+  readonly sourceDigest: string;
+}
+
+async function listImage(context: Context, ref: ListedRef): Promise<ListedImage | UnreadableImage> {
+  const { imageName: name } = ref;
+  if ("error" in ref) return { name, manifestId: undefined, error: ref.error };
+  const { manifestId } = ref;
+  let opened: OpenedManifest;
+  try {
+    opened = await openManifestOf(context, { image: name, manifestId });
+  } catch (error) {
+    return { name, manifestId, error: imageError(error, name) };
+  }
+  const { content } = opened;
+  return {
+    name,
+    manifest: manifestId,
+    sizeBytes: diskBytes(content),
+    storedBytes: countUnique(content) * CHUNK_BYTES,
+    sourceDigest: content.image.sourceDigest,
+  };
 }
 
 /** Prints what a manifest says. */

@@ -20,6 +20,7 @@ import { showTcpPlace } from "../serve/tcp-place.ts";
 import { openContext, type Context } from "./context.ts";
 import type { Output } from "./output.ts";
 import type { ServerStatus } from "./_status.ts";
+import { unreadableText } from "./_unreadable.ts";
 import { makeTemporaryDirectory, xdgRuntimeDirectory } from "./_runtime-directory.ts";
 import {
   parseOverlay,
@@ -148,9 +149,8 @@ async function serveImages({ plan, context, guard, log, status }: Offer, use: Us
     ...(status === undefined ? {} : { observer: status.lookups }),
   });
   try {
-    const served = await exports.prepare((name, error) => {
-      const reason = error instanceof Error ? error.message : String(error);
-      use.output.warn(`${name}: it cannot be served: ${reason}`);
+    const served = await exports.prepare((_name, error) => {
+      use.output.warn(`${unreadableText(error)}; it is not served`);
     });
     const { tls } = plan.place;
     const server = new NbdServer({

@@ -13,6 +13,7 @@ import {
 import { openContext, type CommonOptions, type Context } from "./context.ts";
 import { checkHtmlFile, writeHtmlFile, type HtmlOptions } from "./_html-file.ts";
 import type { Output } from "./output.ts";
+import { throwUnreadable, unreadableJson, warnUnreadable } from "./_unreadable.ts";
 import {
   pathJson,
   plural,
@@ -32,7 +33,7 @@ interface Use {
   readonly signal: AbortSignal;
 }
 
-/** Prints the report; with `--html` draws it, too. */
+/** Prints the report; with `--html` draws it, too. Where images cannot be read, it throws after that. */
 export async function stats(options: StatsOptions, use: Use): Promise<void> {
   await checkHtmlFile(options);
   const context = await openContext(options, { create: false, output: use.output });
@@ -45,11 +46,21 @@ export async function stats(options: StatsOptions, use: Use): Promise<void> {
       },
     };
     const report = await reportStore(view);
+    warnUnreadable(report.unreadable, use.output);
     if (options.html !== undefined) await writeHtmlFile(options, await storePage(view, report));
     use.output.result(toJson(report, context, options), () => toText(report, context, options));
+    throwUnreadable(report.unreadable, labelsOf(report).size);
   } finally {
     await context.store.close();
   }
+}
+
+/** Names, and ids of manifests that have none, of all that is there. */
+function labelsOf({ images, unreadable }: StoreReport): ReadonlySet<string | undefined> {
+  return new Set([
+    ...images.flatMap(({ names, manifestId }) => (names.length === 0 ? [manifestId] : names)),
+    ...unreadable.map(({ name, manifestId }) => name ?? manifestId),
+  ]);
 }
 
 function toJson(report: StoreReport, context: Context, options: StatsOptions): Record<string, unknown> {
@@ -72,6 +83,7 @@ function toJson(report: StoreReport, context: Context, options: StatsOptions): R
         shared: image.sharedCount,
       },
     })),
+    unreadable: unreadableJson(report.unreadable),
     bytes: {
       disks: totals.diskBytes,
       filled: totals.filledBytes,
@@ -106,7 +118,7 @@ const TEXT_SHARED_MAX = 10;
 const TEXT_SHARERS_MAX = 12;
 
 function toText(report: StoreReport, context: Context, options: StatsOptions): string {
-  const { images, totals, census } = report;
+  const { images, unreadable, totals, census } = report;
   const nameCount = images.reduce((sum, { names }) => sum + names.length, 0);
   const ratio = dedupRatio(report);
   const parts = [
@@ -114,6 +126,7 @@ function toText(report: StoreReport, context: Context, options: StatsOptions): s
       `store     ${context.store.path}`,
       `customer  ${context.keyring.customerId}`,
       `images    ${plural(nameCount, "name")} for ${plural(images.length, "manifest")}`,
+      ...(unreadable.length === 0 ? [] : [`not read  ${plural(unreadable.length, "image")}`]),
       `disks     ${showBytes(totals.diskBytes)}, of which ${showBytes(totals.filledBytes)} in chunks that are not zero`,
       `stored    ${showBytes(totals.storedBytes)} in ${plural(census.chunkCount, "distinct chunk")}`,
       `dedup     ${ratio === undefined ? "-" : `${ratio.toFixed(2)} to 1`}`,

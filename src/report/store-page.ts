@@ -3,6 +3,7 @@ import { showByteString } from "../base/bytes.ts";
 import { showBytes } from "../base/units.ts";
 import { ImageDevice } from "../device/image-device.ts";
 import { Ext4Reader } from "../ext4/reader.ts";
+import { imageError } from "../store/image-error.ts";
 import { cellCount, ChunkMapBuilder, MAP_CELLS_MAX, MAP_IMAGES_MAX, pathsPerChunk } from "./chunk-maps.ts";
 import { readImageContents, throwIfCancelled } from "./chunk-contents.ts";
 import { readRegions, regionLabel } from "./disk-regions.ts";
@@ -28,20 +29,13 @@ export async function storePage(view: StoreView, report: StoreReport): Promise<s
   for (const image of mapped) {
     throwIfCancelled(view.signal);
     view.onProgress?.(`drawing ${titleOf(image)}`);
-    const content = await openStoredManifest(view, image.manifestId);
-    const { regions, contents } = await readImageContents(view.store, content, {
-      keptMax: pathsPerChunk(chunkCount),
-      isWanted: () => true,
-      signal: view.signal,
+    const drawn = await naming(image, async () => {
+      const content = await openStoredManifest(view, image.manifestId);
+      const keptMax = pathsPerChunk(chunkCount);
+      const wanted = { keptMax, isWanted: () => true, signal: view.signal };
+      return { content, ...(await readImageContents(view.store, content, wanted)) };
     });
-    builder.add({
-      title: titleOf(image),
-      lines: linesOf(image),
-      content,
-      chunks: image.chunks,
-      regions,
-      contents,
-    });
+    builder.add({ ...drawn, title: titleOf(image), lines: linesOf(image), chunks: image.chunks });
   }
   const left = report.images.length - mapped.length;
   const note =
@@ -63,14 +57,25 @@ async function chooseImages(view: StoreView, images: readonly ImageUse[]): Promi
   const chosen: ImageUse[] = [];
   let cells = 0;
   for (const image of images.slice(0, MAP_IMAGES_MAX)) {
-    const content = await openStoredManifest(view, image.manifestId);
-    const device = new ImageDevice(view.store, content);
-    const { superblock } = await Ext4Reader.open(device);
-    cells += cellCount(content, await readRegions(device, superblock, content.image.segments));
+    cells += await naming(image, async () => {
+      const content = await openStoredManifest(view, image.manifestId);
+      const device = new ImageDevice(view.store, content);
+      const { superblock } = await Ext4Reader.open(device);
+      return cellCount(content, await readRegions(device, superblock, content.image.segments));
+    });
     if (cells > MAP_CELLS_MAX) break;
     chosen.push(image);
   }
   return chosen;
+}
+
+/** Has the failures name the image. */
+async function naming<T>({ names, manifestId }: ImageUse, read: () => Promise<T>): Promise<T> {
+  try {
+    return await read();
+  } catch (error) {
+    throw imageError(error, names[0] ?? manifestId);
+  }
 }
 
 function titleOf({ names, manifestId }: ImageUse): string {
@@ -88,11 +93,12 @@ function linesOf(image: ImageUse): string[] {
   ];
 }
 
-function factsOf({ images, totals, census }: StoreReport): (readonly [string, string])[] {
+function factsOf({ images, unreadable, totals, census }: StoreReport): (readonly [string, string])[] {
   const ratio =
     totals.storedBytes === 0 ? "-" : `${(totals.filledBytes / totals.storedBytes).toFixed(2)} to 1`;
   return [
     ["images", String(images.length)],
+    ...(unreadable.length === 0 ? [] : [["images that cannot be read", String(unreadable.length)] as const]),
     ["chunks of all images, not zero", showBytes(totals.filledBytes)],
     ["stored", `${showBytes(totals.storedBytes)} in ${census.chunkCount} chunks`],
     ["deduplication", ratio],

@@ -17,7 +17,8 @@ import { MemoryOverlayStore } from "../device/overlay-store-memory.ts";
 import { diskBytes, type ManifestContent } from "../manifest/manifest.ts";
 import { parseManifestId, type ManifestId } from "../manifest/manifest-id.ts";
 import type { ListedExport, NbdExport, NbdExports } from "../nbd/export.ts";
-import type { ImageRef, Store } from "../store/store.ts";
+import { imageError } from "../store/image-error.ts";
+import type { ImageRef, ListedRef, Store } from "../store/store.ts";
 import type { ChunkGuard } from "./chunk-guard.ts";
 import { ImageTraces, TraceRecorder } from "./image-trace.ts";
 import { ReadAhead } from "./read-ahead.ts";
@@ -111,24 +112,26 @@ export class ImageExports implements NbdExports {
 
   /**
    * Looks at every image that is to be served, and opens the overlay file. An image of which only the name was found
-   * is told to `onUnusable`, if no images were asked for; otherwise it is an error.
+   * is told to `onUnusable`, if no images were asked for; otherwise it is an error. Errors name the image.
    * @throws what a store throws for a manifest; OVERLAY_INVALID, OVERLAY_CORRUPT, OVERLAY_VERSION_UNSUPPORTED,
    *   OVERLAY_UNAVAILABLE, OVERLAY_FULL
    */
-  async prepare(onUnusable: (name: string, error: unknown) => void): Promise<readonly ServedImage[]> {
+  async prepare(onUnusable: (name: string, error: LambdaImgError) => void): Promise<readonly ServedImage[]> {
     const { images } = this.#options;
     const served: ServedImage[] = [];
     if (images !== undefined) {
       for (const name of images) served.push(await this.#prepareImage(name));
       return served;
     }
-    for (const { imageName: name, manifestId } of await this.#refs()) {
+    for (const ref of await this.#refs()) {
+      const { imageName: name } = ref;
       try {
+        if ("error" in ref) throw ref.error;
+        const { manifestId } = ref;
         // Of how many names there is no bound: nothing is kept of them.
-        served.push({ name, manifestId, sizeBytes: diskBytes(await this.#openManifest(manifestId)) });
+        served.push({ name, manifestId, sizeBytes: diskBytes(await this.#openManifest(ref)) });
       } catch (error) {
-        if (!isLambdaImgError(error)) throw error;
-        onUnusable(name, error);
+        onUnusable(name, imageError(error, name));
       }
     }
     return served;
@@ -165,8 +168,10 @@ export class ImageExports implements NbdExports {
   }
 
   async list(): Promise<readonly ListedExport[]> {
-    const names = this.#options.images ?? (await this.#refs()).map(({ imageName }) => imageName);
-    return names.map((name) => ({ name }));
+    const { images } = this.#options;
+    if (images !== undefined) return images.map((name) => ({ name }));
+    // A name whose ref cannot be read stands for nothing that could be opened.
+    return (await this.#refs()).flatMap((ref) => ("error" in ref ? [] : [{ name: ref.imageName }]));
   }
 
   /** Closes everything, overlays included; in a file they last. Call it when no client is left. */
@@ -192,12 +197,12 @@ export class ImageExports implements NbdExports {
       const { device } = await holding;
       return { name, manifestId, sizeBytes: device.sizeBytes };
     }
-    const content = await this.#openManifest(manifestId);
+    const content = await this.#openManifest({ imageName: name, manifestId });
     this.#prepared.set(manifestId, content);
     return { name, manifestId, sizeBytes: diskBytes(content) };
   }
 
-  #refs(): Promise<readonly ImageRef[]> {
+  #refs(): Promise<readonly ListedRef[]> {
     const { store, keyring } = this.#options;
     return store.listRefs(keyring.customerId);
   }
@@ -207,10 +212,14 @@ export class ImageExports implements NbdExports {
     return parseManifestId(name) ?? (await store.getRef(keyring.customerId, name));
   }
 
-  async #openManifest(manifestId: ManifestId): Promise<ManifestContent> {
+  async #openManifest({ imageName, manifestId }: ImageRef): Promise<ManifestContent> {
     const { store, keyring } = this.#options;
-    const bytes = await store.getManifest(keyring.customerId, manifestId);
-    return openManifest(bytes, keyring.customerKey());
+    try {
+      const bytes = await store.getManifest(keyring.customerId, manifestId);
+      return openManifest(bytes, keyring.customerKey());
+    } catch (error) {
+      throw imageError(error, imageName);
+    }
   }
 
   #hold(key: string): Promise<HeldImage> {
@@ -227,9 +236,9 @@ export class ImageExports implements NbdExports {
 
   async #make(key: string): Promise<HeldImage> {
     const { guard, overlay, prefetch } = this.#options;
-    const { manifestId } = ofKey(key);
+    const { name: imageName, manifestId } = ofKey(key);
     // A manifest never changes: the one that was read at the start is as good as one that is read now.
-    const content = this.#prepared.get(manifestId) ?? (await this.#openManifest(manifestId));
+    const content = this.#prepared.get(manifestId) ?? (await this.#openManifest({ imageName, manifestId }));
     this.#prepared.delete(manifestId);
     const guardLoad = guard.forImage(manifestId);
     const recorder = prefetch.isRecording ? new TraceRecorder() : undefined;

@@ -15,7 +15,7 @@ import { decodeManifestTable } from "../manifest/manifest-codec.ts";
 import { manifestIdOf, parseManifestId, type ManifestId } from "../manifest/manifest-id.ts";
 import { chunkPath, type ChunkWriterPlace } from "./chunk-writer.ts";
 import { imageFileName } from "./image-name.ts";
-import type { ImageRef, PutOutcome, RecordPlace, RootState, Store } from "./store.ts";
+import type { ListedRef, PutOutcome, RecordPlace, RootState, Store } from "./store.ts";
 import { hastenDurability, makeDurable } from "./_durability.ts";
 import {
   fileBytes,
@@ -252,8 +252,10 @@ export class DirectoryStore implements Store {
     const fileName = imageFileName(imageName);
     return this.#guard(`${imageName}: cannot read the ref`, async () => {
       for (const directory of this.#readDirectories) {
-        const ref = await readRef(join(directory, "refs", customerId), fileName);
-        if (ref !== undefined) return ref.manifestId;
+        const ref = await readRef(join(directory, "refs", customerId), { fileName, imageName });
+        if (ref === undefined) continue;
+        if ("error" in ref) throw ref.error;
+        return ref.manifestId;
       }
       await this.#checkStoreIsThere();
       throw new LambdaImgError("IMAGE_NOT_FOUND", `${imageName}: no image of that name in the store`, {
@@ -262,12 +264,12 @@ export class DirectoryStore implements Store {
     });
   }
 
-  async listRefs(customerId: CustomerId): Promise<readonly ImageRef[]> {
+  async listRefs(customerId: CustomerId): Promise<readonly ListedRef[]> {
     return this.#guard("cannot list refs", async () => {
-      const refs = new Map<string, ImageRef>();
+      const refs = new Map<string, ListedRef>();
       for (const [directory, fileName] of await this.#list("refs", customerId)) {
         if (refs.has(fileName)) continue; // An earlier root has it: that one holds.
-        const ref = await readRef(directory, fileName);
+        const ref = await readRef(directory, { fileName });
         if (ref !== undefined) refs.set(fileName, ref);
       }
       return sortRefs(refs.values());

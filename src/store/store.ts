@@ -1,4 +1,5 @@
 /** The contract of a store: what has everything that was converted, by name. docs/format/store.md. */
+import type { LambdaImgError } from "../base/error.ts";
 import type { ChunkName } from "../chunk/chunk.ts";
 import type { SaltParameters } from "../chunk/salt-parameters.ts";
 import type { CustomerId } from "../manifest/customer-id.ts";
@@ -20,6 +21,17 @@ export interface ImageRef {
   readonly imageName: string;
   readonly manifestId: ManifestId;
 }
+
+/** A ref that is there and cannot be read. */
+export interface UnreadableRef {
+  /** The image's name; the name of the ref's file where the image's is lost. */
+  readonly imageName: string;
+  /** It has the name in its message and its details. */
+  readonly error: LambdaImgError;
+}
+
+/** What a listing has for a name. */
+export type ListedRef = ImageRef | UnreadableRef;
 
 /** What a record is about: a layer's segment, an image that was converted, or what a start of an image reads. */
 export type RecordKind = "segments" | "conversions" | "traces";
@@ -113,12 +125,12 @@ export interface Store extends ChunkReader {
 
   /**
    * The manifest that an image name stands for.
-   * @throws REFERENCE_INVALID; IMAGE_NOT_FOUND
+   * @throws REFERENCE_INVALID; IMAGE_NOT_FOUND; STORE_INVALID where the ref is damaged
    */
   getRef(customerId: CustomerId, imageName: string): Promise<ManifestId>;
 
-  /** A customer's refs in byte order of the image name. */
-  listRefs(customerId: CustomerId): Promise<readonly ImageRef[]>;
+  /** A customer's refs in byte order of the image name. One that cannot be read is no failure of the others. */
+  listRefs(customerId: CustomerId): Promise<readonly ListedRef[]>;
 
   /** Removes a ref; true where it was there. The manifest stays. */
   removeRef(customerId: CustomerId, imageName: string): Promise<boolean>;

@@ -139,6 +139,8 @@ describe.skipIf(!isBuilt)("lambda-img diff (needs npm run build)", () => {
     [4, "IMAGE_NOT_FOUND", ["before", "none"]],
     [4, "IMAGE_NOT_FOUND", ["none", "after"]],
     [2, "USAGE_INVALID", ["before"]],
+    // Before the images are opened.
+    [4, "PATH_NOT_FOUND", ["none", "after", "--html", "none/map.html"]],
   ])("ends with %i, %s: %j", async (status, code, args) => {
     const found = await home.run(["diff", ...args, "--json"]);
     expect([found.status, errorOf(found)["code"], found.stdout]).toEqual([status, code, ""]);

@@ -110,6 +110,19 @@ describe.skipIf(!isBuilt)("lambda-img mount (needs npm run build)", () => {
       expect(storeBytes()).toEqual(before);
     });
 
+    test("an image that cannot be read is named, and nothing stays", async () => {
+      jsonOf(await cli("convert", "oci:app", "--name", "bad"));
+      const refs = path.join(home.storePath, "roots", "r0", "refs");
+      const [customer = ""] = readdirSync(refs);
+      writeFileSync(path.join(refs, customer, "bad"), "{");
+      const found = await cli("mount", "bad", place);
+      expect([found.status, state(), isMounted()]).toEqual([5, [], false]);
+      expect(errorOf(found)).toMatchObject({
+        code: "STORE_INVALID",
+        message: expect.stringMatching(/^bad: cannot read the ref: /) as string,
+      });
+    });
+
     test("keeps chunks in a cache and a trace in the store where it is told to", async () => {
       const cache = path.join(home.path, "cache");
       const filesOf = (directory: string): string[] =>

@@ -139,6 +139,10 @@ describe.skipIf(!isBuilt)("lambda-img stats (needs npm run build)", () => {
   test.each<[number, string, readonly string[]]>([
     [2, "USAGE_INVALID", ["--html", "-"]],
     [4, "PATH_NOT_FOUND", ["--html", "none/map.html"]],
+    // Before anything is opened.
+    [4, "PATH_NOT_FOUND", ["--html", "none/map.html", "--store", "none"]],
+    [4, "PATH_NOT_FOUND", ["--html", "config/lambda-img/key.json/map.html", "--store", "none"]],
+    [4, "PATH_NOT_FOUND", ["--html", "none/map.html", "--store", "none", "--force"]],
     [4, "STORE_NOT_FOUND", ["--store", "none"]],
     [2, "USAGE_INVALID", ["--html", ""]],
     [2, "USAGE_INVALID", ["--html", "config", "--force"]],

@@ -1,5 +1,6 @@
+import { truncate } from "node:fs/promises";
 import path from "node:path";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
 
 import { tableChunkName } from "../../src/manifest/manifest.ts";
 import { plainDigestOf } from "../../src/chunk/chunk.ts";
@@ -8,6 +9,7 @@ import { ImageDevice } from "../../src/device/image-device.ts";
 import { MAP_CELLS_MAX, MAP_IMAGES_MAX } from "../../src/report/chunk-maps.ts";
 import { storePage } from "../../src/report/store-page.ts";
 import { reportStore } from "../../src/report/store-report.ts";
+import { chunkPath } from "../../src/store/chunk-writer.ts";
 import { describeWith } from "../support/judge.ts";
 import { tarBuilder } from "../support/tar-builder.ts";
 import { ShownPage } from "./_page.ts";
@@ -46,6 +48,19 @@ afterAll(() => place.close());
 
 test("a page of the same store is the same page", async () => {
   expect(await storePage(place, await reportStore(place))).toBe(html);
+});
+
+test("what keeps an image from being drawn is told with its name", async () => {
+  const damaged = await openTestStore();
+  onTestFinished(() => damaged.close());
+  const made = await convertAs(damaged, "app", [tarBuilder().file("a", "a").end()]);
+  const report = await reportStore(damaged);
+  const name = tableChunkName(made.content, 0);
+  await truncate(chunkPath(path.join(damaged.store.path, "roots/r0/chunks"), name), 1);
+  await expect(storePage(damaged, report)).rejects.toMatchObject({
+    code: "CHUNK_CORRUPT",
+    message: expect.stringMatching(/^app: chunk /) as string,
+  });
 });
 
 test("a page has names of files, but neither keys nor digests of plain chunks", async () => {

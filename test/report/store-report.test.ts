@@ -1,9 +1,15 @@
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { rm, truncate } from "node:fs/promises";
+import path from "node:path";
 
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+
+import { digestHex } from "../../src/base/digest.ts";
 import { asCustomerKey } from "../../src/crypto/customer-key.ts";
 import { sealManifest } from "../../src/crypto/manifest-seal.ts";
 import { keyringOf } from "../../src/crypto/keyring.ts";
+import { tableChunkName } from "../../src/manifest/manifest.ts";
 import { reportStore } from "../../src/report/store-report.ts";
+import { chunkPath } from "../../src/store/chunk-writer.ts";
 import { sampleContent } from "../support/manifest-sample.ts";
 import { tarBuilder } from "../support/tar-builder.ts";
 import { convertAs, noise, openTestStore, type TestStore } from "./_store.ts";
@@ -51,6 +57,76 @@ test("two names of a manifest are one image; a manifest without a name is one, t
   ]);
   expect(mostShared[0]?.contents.kept[0]?.path).toBe("/large");
   expect(await place.store.hasChunk(mostShared[0]!.name)).toBe(true);
+});
+
+describe("what cannot be read", () => {
+  let damaged: TestStore;
+  beforeEach(async () => {
+    damaged = await openTestStore();
+  });
+  afterEach(() => damaged.close());
+
+  const fileOf = (...names: readonly string[]): string => path.join(damaged.store.path, "roots/r0", ...names);
+
+  test("is told by every name, in byte order, and keeps no other image out", async () => {
+    const { store, keyring } = damaged;
+    const { customerId } = keyring;
+    const { manifestId: bad } = await convertAs(damaged, "bad", [BASE]);
+    for (const name of ["also-bad", "gone"]) await store.putRef(customerId, name, bad);
+    const { manifestId: nameless } = await convertAs(damaged, "lost", [TOP]);
+    await store.removeRef(customerId, "lost");
+    const { manifestId: good } = await convertAs(damaged, "good", [BASE, TOP]);
+    for (const id of [bad, nameless]) await truncate(fileOf("manifests", customerId, digestHex(id)), 100);
+    await truncate(fileOf("refs", customerId, "gone"), 10);
+    const { images, unreadable, totals, mostShared } = await reportStore(damaged);
+    expect(images.map(({ manifestId, names }) => [manifestId, names])).toEqual([[good, ["good"]]]);
+    expect(images[0]?.uniqueCount).toBe(images[0]?.distinctCount);
+    expect([totals.diskBytes, mostShared]).toEqual([images[0]?.diskBytes, []]);
+    const told = unreadable.map(({ name, manifestId, error }) => [name, manifestId, error.code]);
+    expect(told).toEqual([
+      ["also-bad", bad, "DIGEST_MISMATCH"],
+      ["bad", bad, "DIGEST_MISMATCH"],
+      ["gone", undefined, "STORE_INVALID"],
+      [undefined, nameless, "DIGEST_MISMATCH"],
+    ]);
+    for (const { name, manifestId, error } of unreadable) {
+      expect(error.message.startsWith(`${name ?? manifestId ?? ""}: `)).toBe(true);
+      expect(error.details["image"]).toBe(name ?? manifestId);
+    }
+  });
+
+  test("of an image are its files alone where a chunk is damaged: its counts stay, another says what is in chunks", async () => {
+    const { store } = damaged;
+    const { content } = await convertAs(damaged, "a", [BASE]);
+    const { content: other } = await convertAs(damaged, "b", [BASE, TOP]);
+    const whole = await reportStore(damaged);
+    expect([whole.unreadable, whole.mostShared[0]?.imageIndex]).toEqual([[], 0]);
+    // The superblock is in chunk 0, which no two images share.
+    expect(tableChunkName(other, 0)).not.toBe(tableChunkName(content, 0));
+    await truncate(chunkPath(fileOf("chunks"), tableChunkName(content, 0)), 100);
+    const { images, unreadable, mostShared } = await reportStore(damaged);
+    expect(images).toEqual(whole.images);
+    expect(unreadable).toMatchObject([
+      { name: "a", error: { code: "CHUNK_CORRUPT", details: { image: "a" } } },
+    ]);
+    expect(mostShared.map(({ name, imageIndex }) => [name, imageIndex])).toEqual(
+      whole.mostShared.map(({ name }) => [name, 1]),
+    );
+    expect(await store.hasChunk(tableChunkName(content, 0))).toBe(false);
+  });
+
+  test("is no single image where the store is gone", async () => {
+    const { store, keyring } = damaged;
+    await convertAs(damaged, "a", [BASE]);
+    const listed = await store.listRefs(keyring.customerId);
+    await rm(store.path, { recursive: true });
+    const late = Object.assign(Object.create(store) as typeof store, {
+      listRefs: () => Promise.resolve(listed),
+      listManifests: () => Promise.resolve([]),
+      getManifest: store.getManifest.bind(store),
+    });
+    await expect(reportStore({ store: late, keyring })).rejects.toMatchObject({ code: "STORE_NOT_FOUND" });
+  });
 });
 
 test("another customer sees nothing of it", async () => {

@@ -7,7 +7,7 @@ import { sealManifest } from "../../src/crypto/manifest-seal.ts";
 import { manifestIdOf, type ManifestId } from "../../src/manifest/manifest-id.ts";
 import { ChunkGuard } from "../../src/serve/chunk-guard.ts";
 import { ImageExports, type ImageExportsOptions } from "../../src/serve/image-exports.ts";
-import type { ImageRef, RecordPlace } from "../../src/store/store.ts";
+import type { ListedRef, RecordPlace, UnreadableRef } from "../../src/store/store.ts";
 import { TestTimers } from "../nbd/serving.ts";
 import { makeChunkDisk, type ChunkDisk } from "../support/chunk-disk.ts";
 
@@ -23,6 +23,8 @@ export class MemoryStore {
     }),
   );
   readonly refs: Map<string, ManifestId> = new Map();
+  /** Refs of a listing besides those. */
+  readonly unreadable: UnreadableRef[] = [];
   readonly records: Map<string, Uint8Array> = new Map();
   isGone = false;
   /** Chunks that were asked for. */
@@ -64,9 +66,10 @@ export class MemoryStore {
     return Promise.resolve();
   }
 
-  listRefs(): Promise<readonly ImageRef[]> {
+  listRefs(): Promise<readonly ListedRef[]> {
     this.looked.push("refs");
-    return Promise.resolve([...this.refs].map(([imageName, manifestId]) => ({ imageName, manifestId })));
+    const refs = [...this.refs].map(([imageName, manifestId]) => ({ imageName, manifestId }));
+    return Promise.resolve([...refs, ...this.unreadable]);
   }
 }
 

@@ -4,7 +4,7 @@ import path from "node:path";
 
 import { beforeEach, describe, expect, onTestFinished, test } from "vitest";
 
-import { isLambdaImgError } from "../../src/base/error.ts";
+import { isLambdaImgError, LambdaImgError } from "../../src/base/error.ts";
 import { DISK_TIER_BYTES_MIN, DiskTier } from "../../src/cache/disk-tier.ts";
 import { CHUNK_BYTES } from "../../src/chunk/chunk.ts";
 import type { Lookup } from "../../src/chunk/lookup-observer.ts";
@@ -71,6 +71,38 @@ test("an image that cannot be opened is an error where it was asked for, and els
   expect([unusable, found.map(({ name }) => name)]).toEqual([["one"], ["two"]]);
   expect(await codeOf(makeExports({ images: ["one"] }).prepare(never))).toBe("MANIFEST_NOT_FOUND");
   expect(await codeOf(makeExports({ images: ["other"] }).prepare(never))).toBe("IMAGE_NOT_FOUND");
+});
+
+test("what cannot be opened is told with its name, at the start and when a client comes", async () => {
+  store.manifests.set(store.id(0), new Uint8Array(5));
+  const invalid = { code: "MANIFEST_INVALID", details: { image: "one" } };
+  const told: unknown[] = [];
+  const exports = makeExports();
+  await exports.prepare((name, error) => told.push([name, error]));
+  expect(told).toMatchObject([["one", invalid]]);
+  for (const images of [["one"], ["two", "one"]]) {
+    await expect(makeExports({ images }).prepare(never)).rejects.toMatchObject(invalid);
+  }
+  await expect(openNamed(exports, "one")).rejects.toThrow(/^one: invalid manifest: /);
+});
+
+test("a ref that cannot be read is told, is no export, and keeps no other from being served", async () => {
+  const error = new LambdaImgError("STORE_INVALID", "bad: cannot read the ref", {
+    details: { image: "bad" },
+  });
+  store.unreadable.push({ imageName: "bad", error });
+  const told: unknown[] = [];
+  const exports = makeExports();
+  const found = await exports.prepare((name, failure) => told.push([name, failure]));
+  expect(told).toEqual([["bad", error]]);
+  expect(found.map(({ name }) => name)).toEqual(["one", "two"]);
+  expect((await exports.list()).map(({ name }) => name)).toEqual(["one", "two"]);
+});
+
+test("a store that is gone is told of no image", async () => {
+  const gone = new LambdaImgError("STORE_NOT_FOUND", "gone");
+  store.getManifest = () => Promise.reject(gone);
+  await expect(makeExports().prepare(never)).rejects.toBe(gone);
 });
 
 test("the only image is the default export, too, and both share an overlay", async () => {

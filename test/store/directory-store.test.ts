@@ -228,7 +228,9 @@ describe("damage", () => {
       await mkdir(join(path, "roots/r0/refs", CUSTOMER));
       await writeFile(join(path, "roots/r0/refs", CUSTOMER, "app"), text);
       expect(await codeOf(store.getRef(CUSTOMER, "app"))).toBe("STORE_INVALID");
-      expect(await codeOf(store.listRefs(CUSTOMER))).toBe("STORE_INVALID");
+      expect(await store.listRefs(CUSTOMER)).toMatchObject([
+        { imageName: "app", error: { code: "STORE_INVALID" } },
+      ]);
       expect(await store.removeRef(CUSTOMER, "app")).toBe(true);
     },
   );
