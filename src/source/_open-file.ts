@@ -102,19 +102,41 @@ export class OpenFile {
     return filledBytes;
   }
 
-  /** The bytes of a range, or up to the end of the file where that comes first; lent until the next are asked for. */
+  /**
+   * The bytes of a range, or up to the end of the file where that comes first; lent until the next are asked for. While a piece is lent
+   * the next is read, so that its user need not wait for it.
+   */
   async *stream(range: FileRange): AsyncGenerator<Uint8Array, void, undefined> {
     const endBytes = range.offsetBytes + range.sizeBytes;
-    let room = new Uint8Array(0);
-    for (let at = range.offsetBytes; at < endBytes;) {
-      throwIfCancelled(range.signal);
+    const rooms = [new Uint8Array(0), new Uint8Array(0)];
+    let at = range.offsetBytes;
+    const readNext = async (): Promise<Uint8Array> => {
       // The size known from opening keeps the last read, and small files, from taking a whole buffer.
-      const wanted = Math.min(READ_BYTES, endBytes - at, Math.max(this.sizeBytes - at, 1));
+      const wanted = Math.max(0, Math.min(READ_BYTES, endBytes - at, Math.max(this.sizeBytes - at, 1)));
+      let room = rooms.shift() ?? new Uint8Array(wanted);
       if (room.length < wanted) room = new Uint8Array(wanted);
+      rooms.push(room);
       const filledBytes = await this.#readInto(room.subarray(0, wanted), at);
-      if (filledBytes === 0) return;
       at += filledBytes;
-      yield room.subarray(0, filledBytes);
+      return room.subarray(0, filledBytes);
+    };
+    const begin = (): Promise<Uint8Array> => {
+      const reading = readNext();
+      reading.catch(() => undefined); // Whoever asks for it hears of its failure; whoever stops early does not.
+      return reading;
+    };
+    throwIfCancelled(range.signal);
+    let next = begin();
+    try {
+      for (;;) {
+        const piece = await next;
+        if (piece.length === 0) return;
+        next = begin();
+        yield piece;
+        throwIfCancelled(range.signal);
+      }
+    } finally {
+      await Promise.allSettled([next]); // The file may be closed after this.
     }
   }
 

@@ -1,0 +1,94 @@
+/** Files read by ranges, ahead of whoever takes them. */
+import { writeFileSync } from "node:fs";
+import path from "node:path";
+
+import { afterEach, beforeEach, expect, test } from "vitest";
+
+import { concatBytes } from "../../src/base/bytes.ts";
+import { OpenFile } from "../../src/source/_open-file.ts";
+import { temporaryDirectory } from "../support/oci-layout.ts";
+
+const CONTENT = Buffer.from(Uint8Array.from({ length: 1_700_001 }, (_, at) => (at * 7 + (at >> 8)) & 255));
+
+let folder = temporaryDirectory();
+let count = { bytes: 0 };
+beforeEach(() => {
+  folder = temporaryDirectory();
+  count = { bytes: 0 };
+  writeFileSync(path.join(folder.path, "f"), CONTENT);
+});
+afterEach(() => {
+  folder.remove();
+});
+
+const open = (): Promise<OpenFile> => OpenFile.open(path.join(folder.path, "f"), "f", count);
+
+async function collect(pieces: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
+  const found: Uint8Array[] = [];
+  for await (const piece of pieces) {
+    // Lent: a copy that is made late would have what was read meanwhile, if that went to the same place.
+    await new Promise((resolve) => setImmediate(resolve));
+    found.push(piece.slice());
+  }
+  return concatBytes(...found);
+}
+
+test.each([
+  [0, CONTENT.length],
+  [1, 10],
+  [1_000_000, 524_288],
+  [3, 1_048_576],
+  [1_700_000, 1],
+  // More than there is.
+  [5, 5_000_000],
+  [2_000_000, 10],
+  [0, 0],
+])("from byte %i, %i bytes come as they are", async (offsetBytes, sizeBytes) => {
+  const file = await open();
+  const found = await collect(file.stream({ offsetBytes, sizeBytes }));
+  expect(Buffer.compare(found, CONTENT.subarray(offsetBytes, offsetBytes + sizeBytes))).toBe(0);
+  expect(count.bytes).toBe(found.length);
+  await file.close();
+});
+
+test("whoever stops early can close the file at once", async () => {
+  const file = await open();
+  const pieces = file.stream({ offsetBytes: 0, sizeBytes: CONTENT.length });
+  expect((await pieces.next()).value?.length).toBe(524_288);
+  await pieces.return();
+  await file.close();
+  // What was read ahead is all that was read besides.
+  expect(count.bytes).toBeLessThanOrEqual(2 * 524_288);
+});
+
+test("a read ahead that fails is heard of by who asks for it, and by nobody else", async () => {
+  const unhandled: unknown[] = [];
+  const listen = (error: unknown): number => unhandled.push(error);
+  process.on("unhandledRejection", listen);
+  try {
+    const file = await open();
+    const pieces = file.stream({ offsetBytes: 0, sizeBytes: CONTENT.length });
+    await pieces.next();
+    await pieces.next();
+    await file.close();
+    await new Promise((resolve) => setImmediate(resolve));
+    // The one that was under way when the file was closed may still come.
+    const rest = (async () => {
+      for (;;) if ((await pieces.next()).done === true) return;
+    })();
+    await expect(rest).rejects.toMatchObject({ code: "SOURCE_UNAVAILABLE" });
+    expect(unhandled).toEqual([]);
+  } finally {
+    process.removeListener("unhandledRejection", listen);
+  }
+});
+
+test("a signal ends it between two pieces", async () => {
+  const abort = new AbortController();
+  const file = await open();
+  const pieces = file.stream({ offsetBytes: 0, sizeBytes: CONTENT.length, signal: abort.signal });
+  await pieces.next();
+  abort.abort();
+  await expect(pieces.next()).rejects.toMatchObject({ code: "CANCELLED" });
+  await file.close();
+});
