@@ -4,7 +4,10 @@ import net, { type AddressInfo, type Socket } from "node:net";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
 import { concatBytes } from "../../src/base/bytes.ts";
+import { streamContent } from "../../src/registry/content-stream.ts";
+import { RETRY_DEFAULTS } from "../../src/registry/retry.ts";
 import type { HttpResponse } from "../../src/registry/transport.ts";
+import { ranged, startFaultyProxy, TestPace } from "../support/faulty-proxy.ts";
 import { temporaryDirectory } from "../support/oci-layout.ts";
 import { hasOpenssl, makeCertificates } from "../support/registry.ts";
 import { cleanups, failure, get, serve, transport } from "./_transport.ts";
@@ -153,6 +156,31 @@ describe("a large body", () => {
     const found = concatBytes(...pieces);
     expect(Buffer.compare(found, CONTENT.subarray(0, found.length))).toBe(0);
     expect(found.length).toBe(3_000_000);
+  });
+
+  test("that breaks off again and again goes on by ranges, each of them large but for the last", async () => {
+    const cuts = [1_500_000, 600_000, 1_048_576, 1_100_000];
+    const server = await startFaultyProxy(
+      ({ headers }) => ranged(CONTENT, headers.range),
+      (_request, index) => {
+        const afterBytes = cuts[index];
+        return afterBytes === undefined ? undefined : { kind: "cut", afterBytes };
+      },
+    );
+    cleanups.push(() => server.close());
+    const through = transport();
+    const open = (offsetBytes: number): Promise<HttpResponse> =>
+      get(through, server.origin, offsetBytes === 0 ? {} : { headers: { range: `bytes=${offsetBytes}-` } });
+    const source = { sizeBytes: SIZE_BYTES, label: "layer 0", open };
+    const pieces: Uint8Array[] = [];
+    const stream = streamContent(source, { ...RETRY_DEFAULTS, pace: new TestPace() }, undefined);
+    for await (const piece of stream) pieces.push(piece.slice());
+    expectContent(concatBytes(...pieces));
+    const starts = cuts.map((_, index) => cuts.slice(0, index + 1).reduce((sum, cut) => sum + cut, 0));
+    expect(server.requests.map(({ headers }) => headers.range)).toEqual([
+      undefined,
+      ...starts.map((start) => `bytes=${start}-`),
+    ]);
   });
 
   test("that stalls is given up", async () => {
