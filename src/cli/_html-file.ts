@@ -21,7 +21,7 @@ export interface HtmlOptions {
 export async function checkHtmlFile({ html, force }: HtmlOptions): Promise<void> {
   if (html === undefined) return;
   const found = await stat(html).catch(() => undefined); // What it fails of, its directory or writing fails of again.
-  if (html === "" || html === "-" || found?.isFile() === false) {
+  if (html === "-" || found?.isFile() === false) {
     throw new LambdaImgError("USAGE_INVALID", `--html: expected a file, found ${JSON.stringify(html)}`);
   }
   if (found !== undefined && force !== true) throw outputExists(html);

@@ -66,7 +66,6 @@ export function parseOverlay(
   images: readonly string[],
 ): OverlayChoice {
   const sizeBytes = overlaySize === undefined ? undefined : parseSize(overlaySize, "--overlay-size");
-  if (overlay === "") throw usage("--overlay: expected memory, none or a file, found an empty text");
   if (overlay === "none") {
     if (sizeBytes !== undefined) throw usage("--overlay-size: --overlay none has no size");
     return { kind: "none" };
@@ -107,7 +106,6 @@ export function parseTiers({ memory, cache = "none", cacheSize }: DeviceOptions)
   checkLeast(memoryBytes, OPEN_BYTES_MIN, "--memory");
   const maxBytes = cacheSize === undefined ? CACHE_BYTES_DEFAULT : parseSize(cacheSize, "--cache-size");
   checkLeast(maxBytes, DISK_TIER_BYTES_MIN, "--cache-size");
-  if (cache === "") throw usage("--cache: expected none or a directory, found an empty text");
   if (cache !== "none") return { memoryBytes, cache: { path: resolve(cache), maxBytes } };
   if (cacheSize !== undefined) throw usage("--cache-size: it is for --cache DIR");
   return { memoryBytes, cache: undefined };
@@ -144,7 +142,6 @@ export async function parsePlace(options: ServeOptions): Promise<ServePlace> {
   const { socket, listen } = options;
   if (socket !== undefined && listen !== undefined)
     throw usage("--socket and --listen: expected one of them");
-  if (socket === "") throw usage("--socket: expected a path, found an empty text");
   if (listen === undefined) {
     if (options.tlsCert !== undefined || options.tlsKey !== undefined || options.tlsCa !== undefined) {
       throw usage("--tls-cert, --tls-key and --tls-ca: they are for --listen");

@@ -1,8 +1,7 @@
 /** What the sealing threads and their pool say to each other. */
 import type { PlainError } from "../base/error.ts";
-import type { ChunkName } from "../chunk/chunk.ts";
 import type { ChunkWriterPlace } from "../store/chunk-writer.ts";
-import type { PutOutcome } from "../store/store.ts";
+import type { StoredChunk } from "./chunk-sealer.ts";
 
 /** Given to a thread when it starts. */
 export interface SealingStart {
@@ -17,12 +16,4 @@ export interface SealingRequest {
 
 /** The answer to the oldest request that has none. */
 export type SealingReply =
-  | {
-      readonly kind: "stored";
-      readonly plainDigest: Uint8Array;
-      readonly key: Uint8Array;
-      readonly name: ChunkName;
-      readonly outcome: PutOutcome;
-      readonly spent: Uint8Array;
-    }
-  | ({ readonly kind: "failed" } & PlainError);
+  ({ readonly kind: "stored" } & StoredChunk) | ({ readonly kind: "failed" } & PlainError);

@@ -3,9 +3,9 @@
 import { parentPort, workerData } from "node:worker_threads";
 
 import { definite, isLambdaImgError, toPlainError } from "../base/error.ts";
-import { sealChunk } from "../crypto/chunk-seal.ts";
 import type { Salt } from "../crypto/salt.ts";
 import { ChunkWriter } from "../store/chunk-writer.ts";
+import { sealAndPut } from "./_seal-and-put.ts";
 import type { SealingReply, SealingRequest, SealingStart } from "./_sealing-message.ts";
 
 const port = definite(parentPort, "this file runs in a worker thread");
@@ -20,15 +20,7 @@ port.on("message", ({ plain }: SealingRequest) => {
 
 function seal(plain: Uint8Array): SealingReply {
   try {
-    const { plainDigest, key, name, sealed } = sealChunk(plain, start.salt as Salt);
-    return {
-      kind: "stored",
-      plainDigest,
-      key,
-      name,
-      outcome: writer.putChunkSync(name, sealed),
-      spent: plain,
-    };
+    return { kind: "stored", ...sealAndPut(plain, { salt: start.salt as Salt, writer }) };
   } catch (error) {
     if (!isLambdaImgError(error)) throw error; // A bug: it reaches the pool as the thread's "error" event.
     return { kind: "failed", ...toPlainError(error) };

@@ -7,10 +7,10 @@ import { setImmediate } from "node:timers/promises";
 import { Worker } from "node:worker_threads";
 
 import { definite, fromPlainError } from "../base/error.ts";
-import { sealChunk } from "../crypto/chunk-seal.ts";
 import type { Salt } from "../crypto/salt.ts";
 import { ChunkWriter, type ChunkWriterPlace } from "../store/chunk-writer.ts";
 import type { ChunkSealer, StoredChunk } from "./chunk-sealer.ts";
+import { sealAndPut } from "./_seal-and-put.ts";
 import type { SealingReply, SealingStart } from "./_sealing-message.ts";
 
 /** Chunks that wait at one thread: enough that it never idles, few enough that memory stays flat. */
@@ -29,18 +29,16 @@ interface Waiting {
  */
 export class WorkerSealer implements ChunkSealer {
   readonly depth: number;
-  readonly #salt: Salt;
-  readonly #place: ChunkWriterPlace;
-  readonly #writer: ChunkWriter;
+  readonly #start: SealingStart;
+  readonly #use: { readonly salt: Salt; readonly writer: ChunkWriter };
   readonly #threadsMax: number;
   readonly #threads: SealingThread[] = [];
 
   constructor(threadsMax: number, salt: Salt, place: ChunkWriterPlace) {
     this.#threadsMax = threadsMax;
     this.depth = threadsMax * QUEUE_A_THREAD + QUEUE_AT_START;
-    this.#salt = salt;
-    this.#place = place;
-    this.#writer = new ChunkWriter(place);
+    this.#start = { salt, place };
+    this.#use = { salt, writer: new ChunkWriter(place) };
   }
 
   seal(plain: Uint8Array): Promise<StoredChunk> {
@@ -53,11 +51,10 @@ export class WorkerSealer implements ChunkSealer {
   }
 
   async #sealHere(plain: Uint8Array): Promise<StoredChunk> {
-    const { sealed, ...chunk } = sealChunk(plain, this.#salt);
-    const outcome = this.#writer.putChunkSync(chunk.name, sealed);
+    const chunk = sealAndPut(plain, this.#use);
     // What the threads have answered meanwhile must be heard, or everything would be sealed here from now on.
     await setImmediate();
-    return { ...chunk, outcome, spent: plain };
+    return chunk;
   }
 
   #leastBusy(): SealingThread {
@@ -66,7 +63,7 @@ export class WorkerSealer implements ChunkSealer {
       undefined,
     );
     if (least !== undefined && (least.queued === 0 || this.#threads.length >= this.#threadsMax)) return least;
-    const thread = new SealingThread({ salt: this.#salt, place: this.#place });
+    const thread = new SealingThread(this.#start);
     this.#threads.push(thread);
     return thread;
   }

@@ -31,9 +31,3 @@ export function drawOf(path: ByteString): Draw {
   const digest = sha256OfByteString(path);
   return { group: wordAt(digest, 0), tail: wordAt(digest, 4) };
 }
-
-/** True where what was drawn for so many blocks calls for a cut: below 2^32 * blockCount / blocksPerCut. */
-export function isCutBefore(drawn: number, blockCount: number, blocksPerCut: number): boolean {
-  // Both sides are integers below 2^53: no rounding decides.
-  return drawn * blocksPerCut < blockCount * 2 ** 32;
-}

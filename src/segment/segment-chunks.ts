@@ -7,13 +7,13 @@
 import { CHUNK_BYTES } from "../chunk/chunk.ts";
 import { assert } from "../base/error.ts";
 import type { ByteString } from "../base/bytes.ts";
+import { isCutBefore } from "../base/draw.ts";
 import { alignUp } from "../base/units.ts";
 import { isStatePath } from "../tree/path-class.ts";
 import {
   BLOCKS_PER_GROUP_CUT,
   BLOCKS_PER_TAIL_CUT,
   drawOf,
-  isCutBefore,
   LOOK_BACK_BLOCKS,
   TAIL_UNIT_BLOCKS,
   type Draw,

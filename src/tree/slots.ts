@@ -5,6 +5,7 @@
  */
 import { asByteString, wordAt, type ByteString } from "../base/bytes.ts";
 import { sha256OfByteString } from "../base/digest.ts";
+import { isCutBefore } from "../base/draw.ts";
 import { alignUp } from "../base/units.ts";
 import type { LayerEntry } from "./layer-entry.ts";
 import { isGeneratedPath } from "./path-class.ts";
@@ -142,7 +143,7 @@ class SlotRow {
   /** The first slot of a run of so many entries; its name draws whether there is a cut before it. */
   take(name: ByteString, entryCount: number): number {
     const drawn = wordAt(sha256OfByteString(name), 0);
-    const cut = CUTS.find(({ slotsPerCut }) => drawn * slotsPerCut < entryCount * 2 ** 32);
+    const cut = CUTS.find(({ slotsPerCut }) => isCutBefore(drawn, entryCount, slotsPerCut));
     const rounded = alignUp(this.end, cut?.unit ?? 1);
     const isBounded = rounded <= SLOTS_PER_ENTRY_MAX * this.#entryCount + SLOTS_MORE_MAX;
     const slot = isBounded ? rounded : this.end;

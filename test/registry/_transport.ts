@@ -1,5 +1,5 @@
 /** What the tests of the transport share. */
-import { afterEach } from "vitest";
+import { afterAll, afterEach, beforeAll, describe } from "vitest";
 
 import { concatBytes } from "../../src/base/bytes.ts";
 import { Transport, type HttpResponse, type TransportSettings } from "../../src/registry/transport.ts";
@@ -9,6 +9,8 @@ import {
   type LoopbackServer,
   type ServerCertificate,
 } from "../support/faulty-proxy.ts";
+import { temporaryDirectory } from "../support/oci-layout.ts";
+import { hasOpenssl, makeCertificates } from "../support/registry.ts";
 
 /** Run after each test, last first. */
 export const cleanups: (() => unknown)[] = [];
@@ -48,6 +50,24 @@ export async function textOf(response: HttpResponse): Promise<string> {
   const pieces: Uint8Array[] = [];
   for await (const piece of response.body) pieces.push(piece);
   return Buffer.from(concatBytes(...pieces)).toString();
+}
+
+/** As `describe`, for tests that need certificates; they are there while its tests run. */
+export function describeTls(
+  name: string,
+  body: (certificates: () => ReturnType<typeof makeCertificates>) => void,
+): void {
+  describe.skipIf(!hasOpenssl)(name, () => {
+    const folder = temporaryDirectory();
+    let certificates: ReturnType<typeof makeCertificates>;
+    beforeAll(() => {
+      certificates = makeCertificates(folder.path);
+    });
+    afterAll(() => {
+      folder.remove();
+    });
+    body(() => certificates);
+  });
 }
 
 export async function failure(asked: Promise<unknown>): Promise<unknown> {

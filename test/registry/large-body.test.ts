@@ -1,16 +1,14 @@
 /** Bodies that do not come by node:http, from servers that write what and when a test says. */
 import net, { type AddressInfo, type Socket } from "node:net";
 
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 
 import { concatBytes } from "../../src/base/bytes.ts";
 import { streamContent } from "../../src/registry/content-stream.ts";
 import { RETRY_DEFAULTS } from "../../src/registry/retry.ts";
 import type { HttpResponse } from "../../src/registry/transport.ts";
 import { ranged, startFaultyProxy, TestPace } from "../support/faulty-proxy.ts";
-import { temporaryDirectory } from "../support/oci-layout.ts";
-import { hasOpenssl, makeCertificates } from "../support/registry.ts";
-import { cleanups, failure, get, serve, transport } from "./_transport.ts";
+import { cleanups, describeTls, failure, get, serve, transport } from "./_transport.ts";
 
 const SIZE_BYTES = 5_000_001;
 const CONTENT = Buffer.from(
@@ -214,21 +212,12 @@ describe("a large body", () => {
   });
 });
 
-describe.skipIf(!hasOpenssl)("a large body over TLS", () => {
-  const folder = temporaryDirectory();
-  let certificates: ReturnType<typeof makeCertificates>;
-  beforeAll(() => {
-    certificates = makeCertificates(folder.path);
-  });
-  afterAll(() => {
-    folder.remove();
-  });
-
+describeTls("a large body over TLS", (certificates) => {
   test("comes whole, past the parser as well", async () => {
-    const server = await serve((_request, response) => void response.end(CONTENT), certificates.server);
+    const server = await serve((_request, response) => void response.end(CONTENT), certificates().server);
     let connectionCount = 0;
     server.server.on("secureConnection", () => connectionCount++);
-    const through = transport({ certificateAuthorities: [certificates.ca] });
+    const through = transport({ certificateAuthorities: [certificates().ca] });
     for (let run = 0; run < 2; run++) expectContent(await read(await get(through, server.origin)));
     expect(connectionCount).toBe(2);
   });

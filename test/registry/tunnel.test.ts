@@ -2,25 +2,14 @@
 import http from "node:http";
 import net, { type AddressInfo, type Socket } from "node:net";
 
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 
-import { temporaryDirectory } from "../support/oci-layout.ts";
-import { hasOpenssl, makeCertificates } from "../support/registry.ts";
-import { cleanups, failure, get, serve, textOf, transport } from "./_transport.ts";
+import { cleanups, describeTls, failure, get, serve, textOf, transport } from "./_transport.ts";
 
-describe.skipIf(!hasOpenssl)("TLS", () => {
-  const folder = temporaryDirectory();
-  let certificates: ReturnType<typeof makeCertificates>;
-  beforeAll(() => {
-    certificates = makeCertificates(folder.path);
-  });
-  afterAll(() => {
-    folder.remove();
-  });
-
+describeTls("TLS", (certificates) => {
   test("trusts the authorities it is given, and no other", async () => {
-    const server = await serve((_request, response) => void response.end("secure"), certificates.server);
-    const trusting = transport({ certificateAuthorities: [certificates.ca] });
+    const server = await serve((_request, response) => void response.end("secure"), certificates().server);
+    const trusting = transport({ certificateAuthorities: [certificates().ca] });
     expect(await textOf(await get(trusting, server.origin))).toBe("secure");
     expect(await failure(get(transport(), `${server.origin}/?token=secret`))).toMatchObject({
       code: "REGISTRY_UNTRUSTED",
@@ -31,15 +20,15 @@ describe.skipIf(!hasOpenssl)("TLS", () => {
   });
 
   test("wants the certificate to be the host's", async () => {
-    const server = await serve((_request, response) => void response.end(), certificates.server);
-    const trusting = transport({ certificateAuthorities: [certificates.ca] });
+    const server = await serve((_request, response) => void response.end(), certificates().server);
+    const trusting = transport({ certificateAuthorities: [certificates().ca] });
     expect(await failure(get(trusting, `https://127.0.0.2:${server.port}/`))).toMatchObject({
       code: expect.stringMatching(/REGISTRY_UNTRUSTED|REGISTRY_UNAVAILABLE/) as string,
     });
   });
 
   test("is lax with insecure hosts alone, also after a redirect", async () => {
-    const secure = await serve((_request, response) => void response.end("secure"), certificates.server);
+    const secure = await serve((_request, response) => void response.end("secure"), certificates().server);
     const server = await serve((_request, response) => {
       response.writeHead(302, { location: secure.origin }).end();
     });
@@ -57,8 +46,8 @@ describe.skipIf(!hasOpenssl)("TLS", () => {
   test("is not left by a redirect", async () => {
     const server = await serve((_request, response) => {
       response.writeHead(302, { location: "http://registry.test/" }).end();
-    }, certificates.server);
-    const trusting = transport({ certificateAuthorities: [certificates.ca] });
+    }, certificates().server);
+    const trusting = transport({ certificateAuthorities: [certificates().ca] });
     expect(await failure(get(trusting, server.origin))).toMatchObject({
       code: "REGISTRY_INVALID",
       message: expect.stringMatching(/from https to plain http \(registry\.test\)/) as string,
@@ -69,24 +58,24 @@ describe.skipIf(!hasOpenssl)("TLS", () => {
     const here = await serve((_request, response) => void response.end("private"));
     const server = await serve((_request, response) => {
       response.writeHead(302, { location: here.origin }).end();
-    }, certificates.server);
+    }, certificates().server);
     const proxy = await startConnectProxy(server.port, 200);
     const through = transport({
-      certificateAuthorities: [certificates.ca],
+      certificateAuthorities: [certificates().ca],
       variables: { HTTPS_PROXY: proxy.host },
     });
     expect(await failure(get(through, "https://registry.test/"))).toMatchObject({ code: "REGISTRY_INVALID" });
     expect(here.requests).toEqual([]);
     // From this machine to itself, as with a registry that is tried out.
-    const local = transport({ certificateAuthorities: [certificates.ca] });
+    const local = transport({ certificateAuthorities: [certificates().ca] });
     expect(await textOf(await get(local, server.origin))).toBe("private");
   });
 
   test("goes through a proxy by CONNECT, and keeps the connection", async () => {
-    const server = await serve((_request, response) => void response.end("secure"), certificates.server);
+    const server = await serve((_request, response) => void response.end("secure"), certificates().server);
     const proxy = await startConnectProxy(server.port, 200);
     const trusting = transport({
-      certificateAuthorities: [certificates.ca],
+      certificateAuthorities: [certificates().ca],
       variables: { HTTPS_PROXY: `http://user:p%40ss@${proxy.host}` },
     });
     for (let run = 0; run < 2; run++) {

@@ -1,6 +1,7 @@
 /** Paths that make cuts, and paths that make none. */
 import { asByteString } from "../../src/base/bytes.ts";
-import { BLOCKS_PER_GROUP_CUT, BLOCKS_PER_TAIL_CUT, drawOf, isCutBefore } from "../../src/segment/cut.ts";
+import { isCutBefore } from "../../src/base/draw.ts";
+import { BLOCKS_PER_GROUP_CUT, BLOCKS_PER_TAIL_CUT, drawOf } from "../../src/segment/cut.ts";
 
 /** A path before which a file of that many blocks begins a group. */
 export function cuttingPath(blockCount: number, folder = ""): string {

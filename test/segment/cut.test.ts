@@ -3,11 +3,11 @@ import { createHash } from "node:crypto";
 import { describe, expect, test } from "vitest";
 
 import { asByteString } from "../../src/base/bytes.ts";
+import { isCutBefore } from "../../src/base/draw.ts";
 import {
   BLOCKS_PER_GROUP_CUT,
   BLOCKS_PER_TAIL_CUT,
   drawOf,
-  isCutBefore,
   LOOK_BACK_BLOCKS,
   TAIL_UNIT_BLOCKS,
 } from "../../src/segment/cut.ts";
@@ -25,19 +25,6 @@ describe("cuts", () => {
       const expected = { group: digest.readUInt32LE(0), tail: digest.readUInt32LE(4) };
       expect(drawOf(asByteString(`dir/\xff${i}`))).toEqual(expected);
     }
-  });
-
-  test.each([
-    // 0x128197ca * 192 / 2^32 is 13.88.
-    [0x128197ca, 13, 192, false],
-    [0x128197ca, 14, 192, true],
-    [0, 1, 192, true],
-    [0, 0, 192, false],
-    [2 ** 32 - 1, 127, 192, false],
-    [2 ** 32 - 1, 192, 192, true],
-    [2 ** 32 - 1, 2 ** 36, 192, true],
-  ])("%i drawn for %i blocks, one in %i: %s", (drawn, blockCount, blocksPerCut, expected) => {
-    expect(isCutBefore(drawn, blockCount, blocksPerCut)).toBe(expected);
   });
 
   test("come about once in so many blocks", () => {

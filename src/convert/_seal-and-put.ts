@@ -1,0 +1,17 @@
+/** What sealing a chunk comes to, in whichever thread. */
+import { sealChunk } from "../crypto/chunk-seal.ts";
+import type { Salt } from "../crypto/salt.ts";
+import type { ChunkWriter } from "../store/chunk-writer.ts";
+import type { StoredChunk } from "./chunk-sealer.ts";
+
+/**
+ * Seals a plain chunk and stages it.
+ * @throws what ChunkWriter.putChunkSync throws
+ */
+export function sealAndPut(
+  plain: Uint8Array,
+  { salt, writer }: { readonly salt: Salt; readonly writer: ChunkWriter },
+): StoredChunk {
+  const { plainDigest, key, name, sealed } = sealChunk(plain, salt);
+  return { plainDigest, key, name, outcome: writer.putChunkSync(name, sealed), spent: plain };
+}
