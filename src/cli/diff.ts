@@ -178,13 +178,19 @@ function regionsText({ regions }: ImageDiff, after: Side): string {
 }
 
 function reasonsText({ region, reasons }: RegionCost): string {
-  if (region.kind === "superblock") return "counts of what is free, bitmaps";
+  if (region.kind === "superblock") return superblockText(reasons);
   if (region.kind === "inodes") return "inodes: see below";
   const same = reasons.moved.newBytes + reasons.neighbour.newBytes;
   return [...CAUSES.map((reason) => [reason, reasons[reason].newBytes] as const), ["same", same] as const]
     .filter(([, sizeBytes]) => sizeBytes > 0)
     .map(([what, sizeBytes]) => `${what} ${showBytes(sizeBytes)}`)
     .join(", ");
+}
+
+/** Most of chunk 0 is of no path; the directories that changed there are in the list of paths. */
+function superblockText(reasons: RegionCost["reasons"]): string {
+  const counts = "counts of what is free, bitmaps";
+  return CAUSES.some((reason) => reasons[reason].newBytes > 0) ? `${counts}, directories` : counts;
 }
 
 function inodesText({ inodes }: ImageDiff): string {

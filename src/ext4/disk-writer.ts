@@ -23,15 +23,8 @@ import type { DirectoryContent } from "./directory-block.ts";
 import { buildExtentTree, type Extent } from "./extent.ts";
 import { FILE_TYPES, deviceBlock, directoryLinkCount, modeOf } from "./file-type.ts";
 import { clampTime, encodeInode, I_BLOCK_BYTES, type InodeFields } from "./inode.ts";
-import {
-  consecutiveExtents,
-  fileExtents,
-  sortedNames,
-  valueKey,
-  type DiskPlan,
-  type InodePlace,
-  type ValueInode,
-} from "./plan.ts";
+import { sortedNames, valueKey, type InodePlace, type ValueInode } from "./metadata-needs.ts";
+import { consecutiveExtents, fileExtents, type DiskPlan } from "./plan.ts";
 import { CHECKSUM_SEED, CHUNK_BLOCKS } from "./profile.ts";
 import { encodeGroupDescriptors, encodeSuperblock, groupBlockCount, type GroupUse } from "./superblock.ts";
 import { encodeInodeXattrs, encodeXattrBlock, hashValue, placeXattrs } from "./xattr.ts";
@@ -55,22 +48,20 @@ const SECTORS_PER_BLOCK = BLOCK_BYTES / 512;
 /** Gives every chunk that holds metadata. Chunks that it does not give are file content or zero. */
 export function* writeMetadata(plan: DiskPlan): Generator<MetadataChunk> {
   const { geometry } = plan;
-  const chunks = new ChunkAssembler();
+  const first = new Uint8Array(CHUNK_BLOCKS * BLOCK_BYTES);
+  const chunks = new ChunkAssembler(first);
   yield* writeMetadataBlocks(plan, chunks);
   yield* writeInodeTables(plan, chunks);
   const blocksUsed = usedBlocks(plan);
   const inodesUsed = usedInodes(plan);
   const groups = groupUses(plan, blocksUsed, inodesUsed);
-  const first = new Uint8Array(CHUNK_BLOCKS * BLOCK_BYTES);
   first.set(
     encodeSuperblock(geometry, groups, { hasValueInodes: plan.valueInodes.size > 0 }),
     SUPERBLOCK_OFFSET,
   );
   first.set(encodeGroupDescriptors(geometry, groups), BLOCK_BYTES);
-  for (const [block, bytes] of bitmapBlocks(plan, groups, { blocksUsed, inodesUsed })) {
-    if (block < CHUNK_BLOCKS) first.set(bytes, block * BLOCK_BYTES);
-    else yield* chunks.put(block, bytes);
-  }
+  for (const [block, bytes] of bitmapBlocks(plan, groups, { blocksUsed, inodesUsed }))
+    yield* chunks.put(block, bytes);
   yield* chunks.finish();
   yield { chunkIndex: 0, bytes: first };
 }
@@ -91,13 +82,22 @@ function* bitmapBlocks(
   }
 }
 
-/** Gathers blocks that come in ascending order into chunks. */
+/** Gathers blocks into chunks: those of chunk 0, which ends last, in any order, and the others as they ascend. */
 class ChunkAssembler {
+  readonly #first: Uint8Array;
   #chunkIndex = -1;
   #bytes: Uint8Array | undefined;
 
+  constructor(first: Uint8Array) {
+    this.#first = first;
+  }
+
   *put(block: number, bytes: Uint8Array): Generator<MetadataChunk> {
     const chunkIndex = Math.floor(block / CHUNK_BLOCKS);
+    if (chunkIndex === 0) {
+      this.#first.set(bytes, block * BLOCK_BYTES);
+      return;
+    }
     if (chunkIndex !== this.#chunkIndex) {
       assert(chunkIndex > this.#chunkIndex, "metadata is written in ascending order");
       yield* this.finish();

@@ -1,5 +1,5 @@
 /** How many groups and inodes a disk image has, and where its inode tables and bitmaps lie. */
-import { LambdaImgError } from "../base/error.ts";
+import { definite, LambdaImgError } from "../base/error.ts";
 import { DISK_BYTES_MAX } from "../base/limit.ts";
 import { alignUp, divCeil, MIB, showBytes } from "../base/units.ts";
 import { BLOCK_BYTES, BLOCKS_PER_GROUP, GROUP_DESCRIPTOR_BYTES, INODES_PER_BLOCK } from "./constants.ts";
@@ -23,6 +23,8 @@ export interface Geometry {
   /** One block a group. */
   readonly blockBitmapStart: number;
   readonly inodeBitmapStart: number;
+  /** The first block behind the superblock, the descriptors, and the bitmaps where they fit chunk 0. */
+  readonly firstFreeBlock: number;
   /** The first block that nothing of the writer's occupies. */
   readonly contentEnd: number;
 }
@@ -53,6 +55,12 @@ export function planGeometry(
     const geometry = lay(content, blockCount, wantedInodes(content.endNumber, blockCount));
     if (geometry !== undefined && geometry.contentEnd + free <= blockCount) return geometry;
   }
+}
+
+/** The same disk with less metadata before its inode tables: `metadataEnd` is at most what it was planned for. */
+export function withMetadataEnd(geometry: Geometry, metadataEnd: number): Geometry {
+  const { blockCount, groupCount, inodesPerGroup } = geometry;
+  return definite(lay({ metadataEnd }, blockCount, groupCount * inodesPerGroup), "it was laid out with more");
 }
 
 function geometryOfSize(
@@ -105,6 +113,7 @@ function lay(
     inodeTableBlocksPerGroup,
     blockBitmapStart,
     inodeBitmapStart: blockBitmapStart + groupCount,
+    firstFreeBlock: 1 + descriptorBlocks + (isBesideSuperblock ? 2 * groupCount : 0),
     contentEnd: isBesideSuperblock ? tableEnd : alignUp(tableEnd + 2 * groupCount, CHUNK_BLOCKS),
   };
 }

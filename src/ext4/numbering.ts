@@ -1,11 +1,11 @@
 /**
- * Inode numbers (docs/format/disk-image.md, "Inode numbers"): each layer has a run of numbers for its files and one
+ * Inode numbers (docs/format/disk-image.md, "Inode numbers"): each layer has a run of numbers, for its files and then
  * for its directories, in the order of their slots. What an upper layer does renumbers nothing below it, and
- * what a lower layer gains or loses is mostly taken up by the room left after each run.
+ * what a lower layer gains or loses is mostly taken up by the room left after files and after directories.
  */
 import { assert } from "../base/error.ts";
 import { alignUp, divCeil } from "../base/units.ts";
-import { coarse } from "../tree/slots.ts";
+import { inodeRoom } from "../tree/slots.ts";
 import type { Inode, LayerSlots, Tree } from "../tree/tree.ts";
 import { FIRST_INODE_NUMBER, INODES_PER_BLOCK, ROOT_INODE_NUMBER } from "./constants.ts";
 import { CHUNK_BLOCKS } from "./profile.ts";
@@ -59,18 +59,15 @@ function layBases(slots: readonly LayerSlots[]): {
 } {
   // Numbers count from 1, places in the table from 0: `place` is the number less one.
   let place = alignUp(FIRST_INODE_NUMBER - 1, INODES_PER_BLOCK);
-  const lay = (count: number): number => {
-    const room = coarse(count, INODES_PER_BLOCK);
-    // A run lies in as few chunks as can be; it begins a chunk only where it would lie in one more otherwise.
+  const layers = slots.map(({ files, directories }) => {
+    const filesRoom = inodeRoom(files);
+    const count = filesRoom + directories;
+    // A layer lies in as few chunks as can be; it begins a chunk only where it would lie in one more otherwise.
     const isCrossing =
-      divCeil((place % INODES_PER_CHUNK) + room, INODES_PER_CHUNK) > divCeil(room, INODES_PER_CHUNK);
+      divCeil((place % INODES_PER_CHUNK) + count, INODES_PER_CHUNK) > divCeil(count, INODES_PER_CHUNK);
     const start = isCrossing ? alignUp(place, INODES_PER_CHUNK) : place;
-    if (count > 0) place = start + room;
-    return start + 1;
-  };
-  const layers = slots.map(({ files, directories }) => ({
-    files: lay(files),
-    directories: lay(directories),
-  }));
+    if (count > 0) place = start + inodeRoom(count);
+    return { files: start + 1, directories: start + filesRoom + 1 };
+  });
   return { layers, endNumber: place + 1 };
 }

@@ -3,7 +3,7 @@
  * from the host (docs/format/disk-image.md, "Profile"). The bytes depend on layers and options alone.
  */
 /** Version of the layout; it changes whenever the same input would give other bytes. */
-export const LAYOUT_VERSION = 3;
+export const LAYOUT_VERSION = 4;
 
 /**
  * s_checksum_seed (feature metadata_csum_seed): the same in every image, so that equal metadata blocks of two

@@ -7,7 +7,10 @@ import type { Ext4Superblock } from "../ext4/reader.ts";
 import type { SegmentRecord } from "../manifest/image-record.ts";
 import type { ChunkTable } from "../manifest/manifest.ts";
 
-/** `metadata`: directories, long symlinks, extent blocks, attributes. `free`: what nothing is laid out in. */
+/**
+ * `superblock`: chunk 0, with metadata of the uppermost layers. `metadata`: other directories, long symlinks, extent blocks, attributes.
+ * `free`: what nothing is laid out in.
+ */
 export type RegionKind = "superblock" | "segment" | "metadata" | "inodes" | "bitmaps" | "free";
 
 /** Consecutive chunks of one purpose. */

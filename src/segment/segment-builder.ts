@@ -110,8 +110,8 @@ export class SegmentBuilder implements TarSink {
 }
 
 /**
- * A state file can wait until its layer ends, and entries that are not packed take six times the memory. No more files wait than two
- * chunks have blocks, so at most one entry in four is packed without its body.
+ * Some files can wait until their layer ends, and entries that are not packed take six times the memory. No more files wait than three
+ * chunks have blocks, so at most three entries in eight are packed without their bodies.
  */
 const PENDING_ENTRIES_MAX = 1024;
 

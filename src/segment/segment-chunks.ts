@@ -1,8 +1,8 @@
 /**
  * The chunks of a segment: which blocks of which files they have, and their bytes (docs/format/disk-image.md, "Segments").
  * Whole chunks of a file stand alone, so that they depend on no other file. What is left of it goes into the chunks of its
- * group; and what is left of a group, its tail, shares chunks with other tails. State files are a group of their own, which
- * is open beside the others until the layer ends.
+ * group; and what is left of a group, its tail, shares chunks with other tails. State files are a group of their own, and so
+ * are small files that come first; these two are open beside the others until the layer ends.
  */
 import { CHUNK_BYTES } from "../chunk/chunk.ts";
 import { assert } from "../base/error.ts";
@@ -10,11 +10,17 @@ import type { ByteString } from "../base/bytes.ts";
 import { isCutBefore } from "../base/draw.ts";
 import { alignUp } from "../base/units.ts";
 import { isStatePath } from "../tree/path-class.ts";
+import { Boundaries, type Boundary } from "./boundary.ts";
 import {
   BLOCKS_PER_GROUP_CUT,
   BLOCKS_PER_TAIL_CUT,
   drawOf,
+  FIRST_BLOCKS,
+  LATE_ENDS_MAX,
   LOOK_BACK_BLOCKS,
+  PARENT_BLOCKS_MIN,
+  SMALL_FILE_BLOCKS,
+  TAIL_ROOM_BLOCKS,
   TAIL_UNIT_BLOCKS,
   type Draw,
 } from "./cut.ts";
@@ -30,13 +36,18 @@ export interface SegmentChunkSink {
   add(chunkIndex: number, plain: Uint8Array): void;
 }
 
-/** Blocks of a file in a chunk that is being filled. */
-interface Item {
+/** What is left of a file besides its whole chunks. */
+interface Rest {
   readonly place: FilePlace;
-  readonly drawn: number;
+  readonly blockCount: number;
+  readonly draw: Draw;
+  readonly boundary: Boundary;
+}
+
+/** Blocks of a file in a chunk that is being filled. */
+interface Item extends Rest {
   /** Within the chunk. */
   readonly block: number;
-  readonly blockCount: number;
 }
 
 /** A chunk that takes the files of a group. It has no index before it is full: what it has may become a tail. */
@@ -52,6 +63,9 @@ interface Group {
   /** Drawn for its tail by the file that began it. */
   drawn: number;
 }
+
+/** Of files in a group that is open until the layer ends: they go by no directories. */
+const NO_BOUNDARY: Boundary = { depth: 0, endedBlocks: 0, parentBlocks: 0, beginsDirectory: false };
 
 /** A chunk that takes tails. */
 interface TailChunk {
@@ -72,8 +86,15 @@ export class SegmentChunks {
   readonly #sink: SegmentChunkSink;
   #chunkCount = 0;
   readonly #group: Group;
+  readonly #boundaries = new Boundaries();
+  /** How often the group ended before a directory in the second half of a chunk, since a cut was drawn. */
+  #lateEnds = 0;
+  /** That of small files that come first, once there is one. */
+  #smallGroup: Group | undefined;
   /** That of the state files, once there is one. */
   #stateGroup: Group | undefined;
+  /** Blocks of all files so far. */
+  #blockCount = 0;
   #tail: TailChunk | undefined;
   /** Whole chunks of the file at hand: their bytes, and the index of the one being filled. */
   #wholeBytes = 0;
@@ -99,12 +120,10 @@ export class SegmentChunks {
     this.#wholeIndex = this.#chunkCount;
     if (wholeChunks > 0) place.put(this.#chunkCount * CHUNK_BLOCKS, wholeChunks * CHUNK_BLOCKS);
     this.#chunkCount += wholeChunks;
-    const restCount = place.blockCount - wholeChunks * CHUNK_BLOCKS;
+    const blockCount = place.blockCount - wholeChunks * CHUNK_BLOCKS;
     this.#rest = [];
-    if (restCount > 0) {
-      const draw = drawOf(path);
-      this.#rest = this.#placeRest(this.#groupOf(path, restCount, draw), { place, restCount, draw });
-    }
+    if (blockCount > 0) this.#rest = this.#placeRest(path, place, blockCount);
+    this.#blockCount += place.blockCount;
     return place;
   }
 
@@ -130,8 +149,8 @@ export class SegmentChunks {
 
   /** Gives away what is left; returns the number of chunks. Call it once, after the last file's `end`. */
   finish(): number {
-    this.#endGroup(this.#group);
-    if (this.#stateGroup !== undefined) this.#endGroup(this.#stateGroup);
+    for (const group of [this.#group, this.#smallGroup, this.#stateGroup])
+      if (group !== undefined) this.#endGroup(group);
     this.#endTailChunk();
     return this.#chunkCount;
   }
@@ -157,52 +176,79 @@ export class SegmentChunks {
     throw new RangeError("more bytes came than the file has blocks");
   }
 
-  /** The group that the rest of a file goes to; it begins with the file where there is a cut before it. */
-  #groupOf(path: ByteString, restCount: number, draw: Draw): Group {
-    let group = this.#group;
-    if (isStatePath(path)) group = this.#stateGroup ??= this.#newGroup();
-    else if (group.chunk.items.length > 0 && isCutBefore(draw.group, restCount, BLOCKS_PER_GROUP_CUT))
-      this.#endGroup(group);
+  /** Fewer blocks than a chunk has: in a group's chunk, or in the next where they do not fit. */
+  #placeRest(path: ByteString, place: FilePlace, blockCount: number): Target[] {
+    const draw = drawOf(path);
+    const open = this.#openGroupOf(path, place);
+    const group = open ?? this.#group;
+    const boundary = open === undefined ? this.#boundaries.add(path, blockCount) : NO_BOUNDARY;
+    const rest = { place, blockCount, draw, boundary };
+    if (open === undefined && this.#isCutBefore(rest)) this.#endGroup(group);
     if (group.chunk.items.length === 0) group.drawn = draw.tail;
-    return group;
-  }
-
-  /** Fewer blocks than a chunk has: in the group's chunk, or in the next where they do not fit. */
-  #placeRest(
-    group: Group,
-    { place, restCount, draw }: { place: FilePlace; restCount: number; draw: Draw },
-  ): Target[] {
-    if (group.chunk.fill + restCount > CHUNK_BLOCKS) this.#lookBack(group, draw.group);
-    const item = { place, drawn: draw.group };
+    if (group.chunk.fill + blockCount > CHUNK_BLOCKS) this.#endBeforeDirectory(group, rest);
+    if (group.chunk.fill + blockCount > CHUNK_BLOCKS) this.#lookBack(group, rest);
     const room = CHUNK_BLOCKS - group.chunk.fill;
-    if (restCount <= room) return [add(group.chunk, item, restCount)];
+    if (blockCount <= room) return [add(group.chunk, rest, blockCount)];
     // No file begins near the chunk's end: this one fills it and goes on in the next.
-    const head = add(group.chunk, item, room);
+    const head = add(group.chunk, rest, room);
     const { items, bytes } = group.chunk;
     this.#complete.push({ chunkIndex: this.#giveIndex(items), bytes });
     group.chunk = this.#newGroupChunk();
-    return [head, add(group.chunk, item, restCount - room)];
+    return [head, add(group.chunk, rest, blockCount - room)];
   }
 
-  /** Ends a full chunk before the file that draws least of those that begin in its last blocks, the next one included. */
-  #lookBack(group: Group, nextDrawn: number): void {
+  /** The group that is open until the layer ends which takes the file, if one does. */
+  #openGroupOf(path: ByteString, { blockCount }: FilePlace): Group | undefined {
+    if (isStatePath(path)) return (this.#stateGroup ??= this.#newGroup());
+    if (blockCount > SMALL_FILE_BLOCKS || this.#blockCount >= FIRST_BLOCKS) return undefined;
+    return (this.#smallGroup ??= this.#newGroup());
+  }
+
+  /** Whether a file begins a usual group whatever its chunk has room for. */
+  #isCutBefore({ blockCount, draw, boundary }: Rest): boolean {
+    if (isCutBefore(draw.group, blockCount, BLOCKS_PER_GROUP_CUT)) {
+      this.#lateEnds = 0;
+      return true;
+    }
+    return boundary.endedBlocks >= CHUNK_BLOCKS && boundary.parentBlocks >= PARENT_BLOCKS_MIN;
+  }
+
+  /**
+   * Where a directory goes on beyond the chunk that it began in, the group ends before it: what is in the directory then takes
+   * no more chunks than it must, and what is before it is not moved by it.
+   */
+  #endBeforeDirectory(group: Group, next: Rest): void {
+    const { items, fill } = group.chunk;
+    // Of those after the first the last of the least depth, the file at hand among them: where the topmost one began.
+    let at = items.length;
+    for (let i = at - 1; i > 0; i--) if (depthOf(items[i]) < depthOf(items[at] ?? next)) at = i;
+    const { boundary, draw } = items[at] ?? next;
+    const block = items[at]?.block ?? fill;
+    if (!boundary.beginsDirectory || boundary.parentBlocks < PARENT_BLOCKS_MIN || isNearEnd(block)) return;
+    if (block > CHUNK_BLOCKS / 2 && this.#lateEnds++ >= LATE_ENDS_MAX) return;
+    this.#endGroup(group, at);
+    group.drawn = draw.tail;
+  }
+
+  /** Ends a full chunk before the one that comes first by `compareEnds` of those that begin in its last blocks, the next one included. */
+  #lookBack(group: Group, next: Rest): void {
     const { items, bytes, fill } = group.chunk;
-    const isNearEnd = (block: number): boolean => block >= CHUNK_BLOCKS - LOOK_BACK_BLOCKS;
-    let best = isNearEnd(fill) ? { at: items.length, block: fill, drawn: nextDrawn } : undefined;
+    let best = isNearEnd(fill) ? { at: items.length, block: fill, rest: next } : undefined;
     for (let at = items.length - 1; at >= 0; at--) {
       const item = items[at];
       if (item === undefined || !isNearEnd(item.block)) break;
-      if (best === undefined || item.drawn <= best.drawn) best = { at, block: item.block, drawn: item.drawn };
+      if (best === undefined || compareEnds(item, best.rest) <= 0)
+        best = { at, block: item.block, rest: item };
     }
     if (best === undefined) return;
     const { at, block } = best;
-    const next = this.#newGroupChunk();
+    const begun = this.#newGroupChunk();
     const moved = bytes.subarray(block * SEGMENT_BLOCK_BYTES, fill * SEGMENT_BLOCK_BYTES);
-    next.bytes.set(moved);
+    begun.bytes.set(moved);
     moved.fill(0);
-    next.items = items.slice(at).map((item) => ({ ...item, block: item.block - block }));
-    next.fill = fill - block;
-    group.chunk = next;
+    begun.items = movedDown(items.slice(at), block);
+    begun.fill = fill - block;
+    group.chunk = begun;
     this.#sink.add(this.#giveIndex(items.slice(0, at)), bytes);
   }
 
@@ -215,24 +261,32 @@ export class SegmentChunks {
     return chunkIndex;
   }
 
-  /** Puts what the group has left behind the tails before it, split where their chunk ends. */
-  #endGroup(group: Group): void {
+  /** Ends the group before the file with that index in its chunk, or with its last one; the others begin the next group. */
+  #endGroup(group: Group, itemCount: number = group.chunk.items.length): void {
     const { items, bytes, fill } = group.chunk;
-    if (fill === CHUNK_BLOCKS) {
+    const ended = items.slice(0, itemCount);
+    const block = items[itemCount]?.block ?? fill;
+    if (block === CHUNK_BLOCKS) {
       group.chunk = this.#newGroupChunk();
-      this.#sink.add(this.#giveIndex(items), bytes);
+      this.#sink.add(this.#giveIndex(ended), bytes);
       return;
     }
-    if (fill === 0) return;
+    if (block === 0) return;
+    this.#putTails(group.drawn, { items: ended, bytes, fill: block });
+    bytes.copyWithin(0, block * SEGMENT_BLOCK_BYTES, fill * SEGMENT_BLOCK_BYTES);
+    bytes.fill(0, (fill - block) * SEGMENT_BLOCK_BYTES, fill * SEGMENT_BLOCK_BYTES);
+    group.chunk = { bytes, fill: fill - block, items: movedDown(items.slice(itemCount), block) };
+  }
+
+  /** Puts what a group has left behind the tails before it, split where their chunk ends if there is much room. */
+  #putTails(drawn: number, { items, bytes, fill }: GroupChunk): void {
     const blockCount = alignUp(fill, TAIL_UNIT_BLOCKS);
-    if (this.#tail !== undefined && isCutBefore(group.drawn, blockCount, BLOCKS_PER_TAIL_CUT)) {
-      this.#endTailChunk();
-    }
+    const room = CHUNK_BLOCKS - (this.#tail?.fill ?? 0);
+    const isTooShort = blockCount > room && room <= TAIL_ROOM_BLOCKS;
+    if (isTooShort || isCutBefore(drawn, blockCount, BLOCKS_PER_TAIL_CUT)) this.#endTailChunk();
     for (const item of items) this.#putTail(item, bytes);
     if (this.#tail !== undefined)
       this.#tail.fill = Math.min(this.#tail.fill + blockCount - fill, CHUNK_BLOCKS);
-    bytes.fill(0, 0, fill * SEGMENT_BLOCK_BYTES);
-    group.chunk = { bytes, fill: 0, items: [] };
   }
 
   #putTail(item: Item, from: Uint8Array): void {
@@ -263,10 +317,35 @@ export class SegmentChunks {
   }
 }
 
-function add(chunk: GroupChunk, { place, drawn }: Pick<Item, "place" | "drawn">, blockCount: number): Target {
+function isNearEnd(block: number): boolean {
+  return block >= CHUNK_BLOCKS - LOOK_BACK_BLOCKS;
+}
+
+function depthOf(rest: Rest | undefined): number {
+  return rest?.boundary.depth ?? 0;
+}
+
+/** Below 0 where a chunk should rather end before the left one: of topmost directories first, then as drawn. */
+function compareEnds(left: Rest, right: Rest): number {
+  return left.boundary.depth - right.boundary.depth || left.draw.group - right.draw.group;
+}
+
+/** Files of a chunk in another chunk, whose first block was the given one of theirs. */
+function movedDown(items: readonly Item[], block: number): Item[] {
+  return items.map(({ place, blockCount, draw, boundary, block: before }) => ({
+    place,
+    blockCount,
+    draw,
+    boundary,
+    block: before - block,
+  }));
+}
+
+/** Adds blocks of a file's rest to a chunk. Field by field: a spread for each of a million files takes a second. */
+function add(chunk: GroupChunk, { place, draw, boundary }: Rest, blockCount: number): Target {
   const block = chunk.fill;
   assert(block + blockCount <= CHUNK_BLOCKS, "the blocks fit the chunk");
-  chunk.items.push({ place, drawn, block, blockCount });
+  chunk.items.push({ place, blockCount, draw, boundary, block });
   chunk.fill += blockCount;
   return {
     bytes: chunk.bytes,

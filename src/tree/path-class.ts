@@ -6,12 +6,17 @@ import type { ByteString } from "../base/bytes.ts";
 
 /** Deeper in `var` lie the contents of packages, too. */
 const STATE_NAMES_MAX = 4;
+/** What the versions of all dependencies are kept in: `package-lock.json`, `pnpm-lock.yaml`, `Cargo.lock`. */
+const LOCK = "lock";
+const LOCK_ENDS = [".lock", "-lock.json", "-lock.yaml"];
 /** Where Python keeps what it compiled. */
 const COMPILED_NAME = "__pycache__";
 
-/** A state file: a register, cache or log, which every run of a package manager writes anew. */
+/** A state file: a register, cache, log or lock file, which every run of a package manager writes anew. */
 export function isStatePath(path: ByteString): boolean {
-  return beginsWithName(path, "var") && namesOf(path).length <= STATE_NAMES_MAX;
+  if (beginsWithName(path, "var") && namesOf(path).length <= STATE_NAMES_MAX) return true;
+  // Cheap test first: most paths do not have it.
+  return path.includes(LOCK) && LOCK_ENDS.some((end) => namesOf(path).at(-1)?.endsWith(end));
 }
 
 /** A generated file: one that an installation writes, rather than one that a package has; its time is the build's. */

@@ -18,28 +18,48 @@ export interface AssignedSlots extends LayerSlots {
   readonly slots: Int32Array;
 }
 
-/**
- * A run is rounded up to a multiple of `unit` about once in `slotsPerCut` slots. Small cuts are many and end small shifts soon;
- * large ones are few and end those that are larger than a small cut leaves room for.
- */
-const CUTS = [
-  { unit: 512, slotsPerCut: 8192 },
+/** A run is rounded up to a multiple of `unit` about once in `slotsPerCut` slots. */
+interface Cut {
+  readonly unit: number;
+  readonly slotsPerCut: number;
+}
+
+/** Small cuts are many and end small shifts soon; large ones are few and end those that are larger than a small cut leaves room for. */
+const FILE_CUTS: readonly Cut[] = [
+  { unit: 512, slotsPerCut: 16384 },
   { unit: 64, slotsPerCut: 1024 },
-  { unit: 16, slotsPerCut: 128 },
-] as const;
+  { unit: 16, slotsPerCut: 256 },
+  { unit: 8, slotsPerCut: 128 },
+];
+/** A layer has a tenth as many directories, and a shift moves a block for each. */
+const DIRECTORY_CUTS: readonly Cut[] = [
+  { unit: 64, slotsPerCut: 1024 },
+  { unit: 16, slotsPerCut: 256 },
+  { unit: 8, slotsPerCut: 64 },
+];
 /**
  * Slots for each entry that cuts may take at most, and how many more. No layer comes near that but one whose paths are chosen for their
  * digests, which could take 512 for each of its directories.
  */
 const SLOTS_PER_ENTRY_MAX = 2;
 const SLOTS_MORE_MAX = 1024;
-/** The slots of generated files begin at such a multiple at least: inodes of one block of inode table. */
-const GENERATED_UNIT = 16;
 
 /** `count` rounded up to a multiple of `unit` and of an eighth of the power of two below it: at most 12.5 % or one unit more. */
 export function coarse(count: number, unit: number): number {
+  return withRoom(count, { unit, parts: 8 });
+}
+
+/**
+ * Room for so many inodes: a multiple of the 16 of a block of inode table and of a sixteenth of the power of two below it. Tables are
+ * written as they are, so that room costs more in them than where it is a matter of numbers alone.
+ */
+export function inodeRoom(count: number): number {
+  return withRoom(count, { unit: 16, parts: 16 });
+}
+
+function withRoom(count: number, { unit, parts }: { unit: number; parts: number }): number {
   if (count === 0) return 0;
-  return alignUp(count, Math.max(unit, 2 ** Math.floor(Math.log2(count)) / 8));
+  return alignUp(count, Math.max(unit, 2 ** Math.floor(Math.log2(count)) / parts));
 }
 
 /**
@@ -58,7 +78,7 @@ export class SlotAssigner {
   readonly #counts: number[] = [];
   /** Neighbours mostly are of one directory. */
   #last = { parent: asByteString(""), isGenerated: false, runIndex: -1 };
-  readonly #directories = new SlotRow();
+  readonly #directories = new SlotRow(DIRECTORY_CUTS);
 
   /** For a layer of `entryCount` entries. */
   constructor(entryCount: number) {
@@ -83,13 +103,13 @@ export class SlotAssigner {
   finish(): AssignedSlots {
     const next: number[] = [];
     const layRuns = (runIndexes: ReadonlyMap<ByteString, number>, base: number): number => {
-      const row = new SlotRow();
+      const row = new SlotRow(FILE_CUTS);
       for (const [parent, runIndex] of runIndexes)
         next[runIndex] = base + row.take(parent, this.#counts[runIndex] ?? 0);
       return row.end;
     };
     const shipped = layRuns(this.#shipped, 0);
-    const base = coarse(shipped, GENERATED_UNIT);
+    const base = inodeRoom(shipped);
     const generated = layRuns(this.#generated, base);
     const slots = this.#slots.map((value, ordinal) => {
       if (this.#isFile[ordinal] === 0) return value;
@@ -138,12 +158,17 @@ function parentPath(path: ByteString): ByteString {
 class SlotRow {
   /** One more than the last slot. */
   end = 0;
+  readonly #cuts: readonly Cut[];
   #entryCount = 0;
+
+  constructor(cuts: readonly Cut[]) {
+    this.#cuts = cuts;
+  }
 
   /** The first slot of a run of so many entries; its name draws whether there is a cut before it. */
   take(name: ByteString, entryCount: number): number {
     const drawn = wordAt(sha256OfByteString(name), 0);
-    const cut = CUTS.find(({ slotsPerCut }) => isCutBefore(drawn, entryCount, slotsPerCut));
+    const cut = this.#cuts.find(({ slotsPerCut }) => isCutBefore(drawn, entryCount, slotsPerCut));
     const rounded = alignUp(this.end, cut?.unit ?? 1);
     const isBounded = rounded <= SLOTS_PER_ENTRY_MAX * this.#entryCount + SLOTS_MORE_MAX;
     const slot = isBounded ? rounded : this.end;

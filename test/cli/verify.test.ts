@@ -86,17 +86,19 @@ describe.skipIf(!isBuilt)("verify", () => {
   });
 
   test("tells every damaged chunk with status 6", async () => {
-    const files = chunkFiles();
-    const sealed = readFileSync(files[0] ?? "");
-    writeFileSync(files[0] ?? "", sealed.fill((sealed[77] ?? 0) ^ 1, 77, 78));
-    rmSync(files[1] ?? "");
+    // One of them the image has not: what its first layer was before a file was hidden.
+    for (const [i, file] of chunkFiles().entries()) {
+      const sealed = readFileSync(file);
+      if (i % 2 === 0) writeFileSync(file, sealed.fill((sealed[77] ?? 0) ^ 1, 77, 78));
+      else rmSync(file);
+    }
     const result = await home.run(["verify", "app", "--source", `oci:${app}`, "--json"]);
     expect(result.status).toBe(6);
     const json = JSON.parse(result.stdout) as { chunks: { damaged: { index: number; code: string }[] } };
-    expect(json.chunks.damaged.map(({ code }) => code).sort((a, b) => (a < b ? -1 : 1))).toEqual([
-      "CHUNK_CORRUPT",
-      "CHUNK_NOT_FOUND",
-    ]);
+    expect(json.chunks.damaged).toHaveLength(4);
+    expect(new Set(json.chunks.damaged.map(({ code }) => code))).toEqual(
+      new Set(["CHUNK_CORRUPT", "CHUNK_NOT_FOUND"]),
+    );
     expect(json).toMatchObject({
       ok: false,
       disk: { found: null },
@@ -104,6 +106,6 @@ describe.skipIf(!isBuilt)("verify", () => {
       ext2fs: { ran: false },
       source: { ran: false },
     });
-    expect(errorOf(result)).toMatchObject({ code: "VERIFY_FAILED", details: { damagedChunks: 2 } });
+    expect(errorOf(result)).toMatchObject({ code: "VERIFY_FAILED", details: { damagedChunks: 4 } });
   });
 });

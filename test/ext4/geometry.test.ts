@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 
 import { DISK_BYTES_MAX } from "../../src/base/limit.ts";
 import { GIB, KIB, MIB } from "../../src/base/units.ts";
-import { planGeometry, type Geometry, type SizeRequest } from "../../src/ext4/geometry.ts";
+import { planGeometry, withMetadataEnd, type Geometry, type SizeRequest } from "../../src/ext4/geometry.ts";
 import { codeOf } from "../support/judge-disk.ts";
 
 const GROUP_BYTES = 128 * MIB;
@@ -92,6 +92,47 @@ describe("the geometry", () => {
       "DISK_TOO_SMALL",
     );
     expect(planGeometry({ metadataEnd: 200, endNumber: 32_770 }, free(0)).groupCount).toBe(2);
+  });
+
+  test.each([
+    // The superblock, descriptors of 128 groups a block, two bitmaps a group as long as all that is in chunk 0.
+    [1, 1 + 1 + 2],
+    [2, 1 + 1 + 4],
+    [62, 1 + 1 + 124],
+    [63, 128],
+    [64, 1 + 1],
+    [128, 1 + 1],
+    [129, 1 + 2],
+    [16_256, 128],
+  ])("of %i groups has block %i as its first free one", (groups, block) => {
+    const found = planGeometry(content, total(groups * GROUP_BYTES));
+    expect(found.groupCount).toBe(groups);
+    expect(found.firstFreeBlock).toBe(block);
+    const bitmaps = [found.blockBitmapStart, found.inodeBitmapStart + groups];
+    if (groups <= 63) expect(bitmaps).toEqual([2, block]);
+    else expect(bitmaps[0]).toBeGreaterThanOrEqual(found.inodeTableStart);
+  });
+
+  test.each<[string, SizeRequest, number]>([
+    ["bitmaps beside the superblock", { kind: "auto" }, 1],
+    ["bitmaps behind the tables", total(9 * GIB), 72],
+    ["few inodes, since more have no room", total(4 * MIB), 1],
+  ])("with less metadata has its tables further down and all else as it was: %s", (_, request, groups) => {
+    const many = { metadataEnd: 700, endNumber: 1000 };
+    const roomy = planGeometry(many, request);
+    expect(roomy.groupCount).toBe(groups);
+    expect(roomy.inodeTableStart).toBe(768);
+    expect(withMetadataEnd(roomy, 700)).toEqual(roomy);
+    const less = withMetadataEnd(roomy, 300);
+    const { inodeTableStart, contentEnd, blockBitmapStart, inodeBitmapStart, ...same } = less;
+    expect(roomy).toMatchObject(same);
+    expect([inodeTableStart, contentEnd]).toEqual([384, roomy.contentEnd - 384]);
+    const moved = groups === 1 ? 0 : 384;
+    expect([blockBitmapStart, inodeBitmapStart]).toEqual([
+      roomy.blockBitmapStart - moved,
+      roomy.inodeBitmapStart - moved,
+    ]);
+    expectSane(less, { metadataEnd: 300, endNumber: many.endNumber });
   });
 
   test("is refused where the content does not fit, with the size that does", () => {

@@ -1,9 +1,11 @@
+import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 
 import { asByteString } from "../../src/base/bytes.ts";
 import { numberInodes } from "../../src/ext4/numbering.ts";
 import type { Inode, Tree } from "../../src/tree/tree.ts";
 import { makeInode } from "./_make-inode.ts";
+import { naiveNumbers } from "./_naive-disk.ts";
 
 interface LayerCounts {
   readonly files: number;
@@ -72,15 +74,76 @@ describe("inode numbers", () => {
   });
 
   test.each([
-    // Places in the table, 2048 a chunk; the first run begins at place 16.
-    ["a run that fits its chunk", 1000, 900, 1040],
-    ["a run that ends where its chunk ends", 1900, 112, 1936],
-    ["a small run that would cross into the next chunk", 1900, 300, 2048],
-    ["a run of one chunk and more that crosses once either way", 1000, 2500, 1040],
-    ["a run that would lie in one chunk more", 1900, 4000, 2048],
-  ])("begin a chunk of table only where that saves one: %s", (_, files, directories, place) => {
-    const { tree, inodes } = treeOf({ files, directories });
-    expect(numberInodes(tree).numberOf(inodes[files]!)).toBe(place + 1);
+    // Places in the table, 2048 a chunk; the lower layer takes those from 16 to before 1680, the upper one begins at `place`.
+    ["a run that fits its chunk", { files: 200, directories: 100 }, 1680],
+    ["a run that ends where its chunk ends", { files: 200, directories: 160 }, 1680],
+    ["a small run that would cross into the next chunk", { files: 200, directories: 161 }, 2048],
+    ["a run of one chunk and more that crosses once either way", { files: 100, directories: 2200 }, 1680],
+    ["a run that ends where its second chunk does", { files: 16, directories: 2400 }, 1680],
+    ["a run that would lie in one chunk more", { files: 16, directories: 2401 }, 2048],
+  ])("begin a chunk of table only where that saves one: %s", (_, upper, place) => {
+    const { tree, inodes } = treeOf({ files: 1664, directories: 0 }, upper);
+    const numbering = numberInodes(tree);
+    expect(numbering.numberOf(inodes[1664]!)).toBe(place + 1);
+    // Files have room behind them, and directories come next.
+    expect(numbering.numberOf(inodes.at(-1)!)).toBe(
+      place + { 200: 208, 100: 112, 16: 16 }[upper.files]! + upper.directories,
+    );
+  });
+
+  test("are one run of a layer, its files and then its directories, with a sixteenth of room", () => {
+    const { tree, inodes } = treeOf(
+      { files: 17, directories: 3 },
+      { files: 0, directories: 2 },
+      { files: 1, directories: 0 },
+    );
+    const numbering = numberInodes(tree);
+    const numbers = inodes.map((inode) => numbering.numberOf(inode));
+    // 17 files have room for 32, 35 inodes have room for 48; 2 directories have 16.
+    expect(numbers.slice(0, 17)).toEqual(Array.from({ length: 17 }, (_, i) => 17 + i));
+    expect(numbers.slice(17)).toEqual([49, 50, 51, 65, 66, 81]);
+    expect(numbering.endNumber).toBe(97);
+  });
+
+  test("are not taken by a layer without inodes, wherever it comes", () => {
+    const { tree, inodes } = treeOf(
+      { files: 0, directories: 0 },
+      { files: 1, directories: 0 },
+      { files: 0, directories: 0 },
+    );
+    const numbering = numberInodes(tree);
+    expect(numbering.numberOf(inodes[0]!)).toBe(17);
+    expect(numbering.endNumber).toBe(33);
+  });
+
+  test("agree with a naive model on any numbers of slots", () => {
+    const count = fc.oneof(
+      fc.nat(40),
+      fc.nat(700),
+      fc.nat(3000),
+      fc.constantFrom(0, 1, 2032, 2048, 4096, 6000),
+    );
+    const layers = fc.array(fc.record({ files: count, directories: count }), { maxLength: 5, size: "max" });
+    fc.assert(
+      fc.property(layers, (slots) => {
+        // The first and the last slots of each layer tell where the others are.
+        const ends = slots.flatMap(({ files, directories }, layerIndex) => [
+          ...(files > 0 ? [{ type: "file" as const, layerIndex, slot: files - 1 }] : []),
+          ...(directories > 0 ? [{ type: "dir" as const, layerIndex, slot: directories - 1 }] : []),
+        ]);
+        const children = new Map(ends.map((fields, i) => [asByteString(`${i}`), makeInode(fields)] as const));
+        const rootDirectory = makeInode({ type: "dir", slot: -1, children });
+        const numbering = numberInodes({ rootDirectory, slots });
+        const { firsts, end } = naiveNumbers(slots);
+        expect(numbering.endNumber).toBe(end);
+        for (const inode of children.values()) {
+          const first = firsts[inode.layerIndex]!;
+          const base = inode.type === "dir" ? first.directories : first.files;
+          expect(numbering.numberOf(inode)).toBe(base + inode.slot);
+        }
+      }),
+      { numRuns: 1000 },
+    );
   });
 
   test("know the parent of every directory", () => {

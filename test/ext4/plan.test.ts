@@ -2,14 +2,7 @@ import { describe, expect, test } from "vitest";
 
 import { asByteString, type ByteString } from "../../src/base/bytes.ts";
 import { MIB } from "../../src/base/units.ts";
-import {
-  consecutiveExtents,
-  fileExtents,
-  planDisk,
-  sortedNames,
-  valueKey,
-  type DiskPlan,
-} from "../../src/ext4/plan.ts";
+import { consecutiveExtents, fileExtents, planDisk, type DiskPlan } from "../../src/ext4/plan.ts";
 import type { Inode, Tree } from "../../src/tree/tree.ts";
 import { codeOf } from "../support/judge-disk.ts";
 import { longNames } from "../support/long-names.ts";
@@ -48,7 +41,7 @@ function runsOf({ places, xattrBlocks, valueInodes }: DiskPlan): [number, number
 }
 
 describe("the plan of a disk image", () => {
-  test("gives every block once, behind chunk 0 and before the tables", () => {
+  test("gives every block once, beside the superblock or between the segments and the tables", () => {
     const holes = Array.from({ length: 6 }, (_, i) => ({ fileBlock: 2 * i, segmentBlock: i, blockCount: 1 }));
     const many = new Map(longNames(40).map((name, i) => [name, makeInode({ slot: 10 + i })] as const));
     const tree = treeOf(
@@ -66,7 +59,9 @@ describe("the plan of a disk image", () => {
     runs.reduce((end, [start, count]) => {
       expect(start).toBeGreaterThanOrEqual(end);
       return start + count;
-    }, 256);
+    }, found.geometry.firstFreeBlock);
+    // Chunk 1 is the segment's.
+    for (const [start, count] of runs) expect(start + count <= 128 || start >= 256).toBe(true);
     const [last = 0, count = 0] = runs.at(-1) ?? [];
     expect(found.geometry.inodeTableStart).toBeGreaterThanOrEqual(last + count);
   });
@@ -90,6 +85,32 @@ describe("the plan of a disk image", () => {
     const tree: Tree = { rootDirectory: makeInode({ type: "dir", slot: -1 }), slots };
     const upper = { ...tree, slots: [...slots, { files: 9000, directories: 9000 }] };
     expect(plan(upper, [40, 90]).segmentStarts[0]).toBe(plan(tree, [40]).segmentStarts[0]);
+  });
+
+  test("puts many directories behind their layer's segment, and few beside the superblock", () => {
+    const slots = [127, 128, 129, 3].map((directories) => ({ files: 0, directories }));
+    const inodes = slots.map((_, layerIndex) => makeInode({ type: "dir", layerIndex, slot: 2 }));
+    const children = new Map(inodes.map((inode, i) => [asByteString(`${i}`), inode] as const));
+    const found = plan(
+      { rootDirectory: makeInode({ type: "dir", slot: -1, children }), slots },
+      [0, 1, 9, 17],
+    );
+    // One chunk for 128 directories, two for 129; 17 chunks have room for 18.
+    expect(found.segmentStarts).toEqual([1, 1, 3, 14].map((chunk) => chunk * 128));
+    const blocks = inodes.map((inode) => found.places.get(found.numbering.numberOf(inode))?.dataBlock);
+    // The base's 127 do not fit chunk 0: they come behind all segments, after the root directory.
+    expect(blocks).toEqual([32 * 128 + 1 + 2, 2 * 128 + 2, 12 * 128 + 2, 120 + 2]);
+    expect(found.places.get(2)?.dataBlock).toBe(32 * 128);
+  });
+
+  test("has as many groups as if nothing lay beside the superblock, and tables where the rest ends", () => {
+    const tree = treeOf(...Array.from({ length: 5 }, () => ({ type: "dir" as const })));
+    const total = (sizeBytes: number): DiskPlan =>
+      planDisk({ tree, segmentChunkCounts: [2], sizeRequest: { kind: "total", sizeBytes } });
+    // Chunk 0, two of files, one that metadata would need, and one of tables.
+    const tight = total(5 * 512 * 1024).geometry;
+    expect([tight.inodeTableStart, tight.contentEnd, tight.blockCount]).toEqual([384, 512, 640]);
+    expect(codeOf(() => total(4 * 512 * 1024))).toBe("DISK_TOO_SMALL");
   });
 
   test("counts the times that it has to change", () => {
@@ -154,16 +175,4 @@ describe("the extents of", () => {
     expect(consecutiveExtents(9, 0)).toEqual([]);
     expect(consecutiveExtents(9, 32_769)).toHaveLength(2);
   });
-});
-
-test("names come in byte order, not in that of UTF-16 or of numbers", () => {
-  const names = ["b", "\xff", "10", "2", "a", "B", "\xc3\xa9", "__proto__"];
-  const children = new Map(names.map((name) => [asByteString(name), makeInode({})] as const));
-  const sorted = ["10", "2", "B", "__proto__", "a", "b", "\xc3\xa9", "\xff"];
-  expect(sortedNames(makeInode({ type: "dir", children }))).toEqual(sorted);
-});
-
-test("values have equal keys where they are equal", () => {
-  expect(valueKey(Uint8Array.of(1, 2))).toBe(valueKey(Uint8Array.of(1, 2)));
-  expect(valueKey(Uint8Array.of(1, 2))).not.toBe(valueKey(Uint8Array.of(1, 2, 0)));
 });

@@ -16,6 +16,7 @@ const GEOMETRY: Geometry = {
   groupCount: 3,
   inodesPerGroup: 48,
   descriptorBlocks: 1,
+  firstFreeBlock: 6,
   inodeTableStart: 256,
   inodeTableBlocksPerGroup: 3,
   blockBitmapStart: 2,

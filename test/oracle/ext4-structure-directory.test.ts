@@ -2,7 +2,7 @@
 import { expect, test } from "vitest";
 
 import { indexedBlockCount } from "../../src/ext4/htree.ts";
-import type { InodePlace } from "../../src/ext4/plan.ts";
+import type { InodePlace } from "../../src/ext4/metadata-needs.ts";
 import { buildDiskImage, type DiskImage } from "../support/disk-image.ts";
 import { COLLIDING_NAMES } from "../support/colliding-names.ts";
 import { expectRecipe, inMount } from "../support/judge-disk.ts";

@@ -41,16 +41,28 @@ describeWith(["e2fsck"], "the size of the disk", () => {
     expect(disk.sizeBytes).toBe(sizeBytes);
   });
 
-  test("may be as small as its content", async () => {
-    const refusal = (): unknown => buildDiskImage([recipeTar(SMALL_TREE)], { sizeRequest: total(512 * KIB) });
-    expect(codeOf(refusal)).toBe("DISK_TOO_SMALL");
-    const { contentEnd } = buildDiskImage([recipeTar(SMALL_TREE)], { sizeRequest: total(8 * MIB) }).plan
+  test("may be as small as its content would be if none of it lay beside the superblock", async () => {
+    // Chunk 0, one of files, one that metadata would need, and one of tables.
+    const least = 4 * 512 * KIB;
+    const disk = await expectRecipe(SMALL_TREE, { sizeRequest: total(least) });
+    expect(disk.plan.geometry.contentEnd * 4096).toBe(least - 512 * KIB);
+    for (const sizeBytes of [512 * KIB, least - 512 * KIB]) {
+      const refusal = (): unknown =>
+        buildDiskImage([recipeTar(SMALL_TREE)], { sizeRequest: total(sizeBytes) });
+      expect(codeOf(refusal)).toBe("DISK_TOO_SMALL");
+    }
+  });
+
+  test("may be as small as its content where chunk 0 saves it no chunk", async () => {
+    // 253 blocks of metadata: two chunks of them either way.
+    const entries = Array.from({ length: 252 }, (_, i) => ({ path: `/l${i}`, target: "t".repeat(60) }));
+    const build = (sizeBytes: number): unknown =>
+      buildDiskImage([recipeTar(entries)], { sizeRequest: total(sizeBytes) });
+    const { contentEnd } = buildDiskImage([recipeTar(entries)], { sizeRequest: total(8 * MIB) }).plan
       .geometry;
-    const disk = await expectRecipe(SMALL_TREE, { sizeRequest: total(contentEnd * 4096) });
+    const disk = await expectRecipe(entries, { sizeRequest: total(contentEnd * 4096) });
     expect(disk.plan.geometry.contentEnd).toBe(disk.plan.geometry.blockCount);
-    const less = (): unknown =>
-      buildDiskImage([recipeTar(SMALL_TREE)], { sizeRequest: total(contentEnd * 4096 - 512 * KIB) });
-    expect(codeOf(less)).toBe("DISK_TOO_SMALL");
+    expect(codeOf(() => build(contentEnd * 4096 - 512 * KIB))).toBe("DISK_TOO_SMALL");
   });
 
   test("may end in the middle of the metadata's group", async () => {
@@ -91,9 +103,8 @@ except OSError as error:
 
   test("are given out to the last inode by the kernel", async () => {
     const entries = Array.from({ length: 16 }, (_, i) => ({ path: `/f${i}` }));
-    const { contentEnd } = buildDiskImage([recipeTar(entries)], { sizeRequest: total(8 * MIB) }).plan
-      .geometry;
-    const disk = buildDiskImage([recipeTar(entries)], { sizeRequest: total(contentEnd * 4096) });
+    // Chunk 0, one that metadata would need, and one of tables.
+    const disk = buildDiskImage([recipeTar(entries)], { sizeRequest: total(3 * 512 * KIB) });
     const { inodesPerGroup } = disk.plan.geometry;
     const found = JSON.parse(await inMount(disk, false, FILL)) as unknown;
     // 10 are reserved, 16 are ours.

@@ -78,9 +78,27 @@ describe("regions", () => {
       ["superblock", 0, 1],
       ["layer 1 files", 1, 2],
       ["layer 3 files", 3, 4],
-      ["directories", 7, 1],
-      ["inode tables", 8, 4],
-      ["free space", 12, 244],
+      // A few directories lie in chunk 0.
+      ["inode tables", 7, 4],
+      ["free space", 11, 245],
+    ]);
+  });
+
+  test("tell of directories that have chunks of their own, and of metadata that does not fit chunk 0", async () => {
+    const many = tarBuilder();
+    for (let i = 0; i < 128; i++) many.dir(`d${i}`);
+    const links = tarBuilder();
+    for (let i = 0; i < 200; i++) links.symlink(`l${i}`, "t".repeat(80));
+    const disk = buildDiskImage([many.end(), LOWER, links.end()]);
+    const regions = await regionsOf(disk, [0, 2, 0]);
+    expect(regions.all.map((region) => [regionLabel(region), region.firstChunk, region.chunkCount])).toEqual([
+      ["superblock", 0, 1],
+      // Their slots are more than 128, since there are cuts between them.
+      ["directories", 1, 2],
+      ["layer 2 files", 3, 2],
+      ["directories", 5, 1],
+      ["inode tables", 6, 4],
+      ["free space", 10, 246],
     ]);
   });
 

@@ -33,6 +33,8 @@ beforeAll(async () => {
   const own = tarBuilder().dir("own");
   for (const [index, name] of HOSTILE.entries())
     own.file(`own/${name.replaceAll("/", "\\")}`, noise(index, 9000));
+  // So many directories that they have a chunk of their own.
+  for (let i = 0; i < 128; i++) own.dir(`own/d${i}`);
   // A slash ends a name: the first part of this one is a directory.
   own.dir("own/<").file("own/</script><script>document.title='owned'<", noise(9, 9000));
   await convertAs(place, "base", [base.end()]);

@@ -2,7 +2,9 @@
 import { createHash } from "node:crypto";
 
 import { CHUNK_BYTES } from "../../src/chunk/chunk.ts";
+import type { Boundary } from "../../src/segment/boundary.ts";
 import type { SparseRegion } from "../../src/tar/entry.ts";
+import { naiveBoundary, type NaiveRest } from "./_naive-boundary.ts";
 
 const BLOCK = 4096;
 
@@ -20,11 +22,29 @@ interface NaiveBlock {
   readonly bytes: Uint8Array;
 }
 
+/** A file in a group: which of the chunk's blocks is its first, and what is known of it. */
+interface Start extends Boundary {
+  readonly at: number;
+  readonly drawn: readonly [number, number];
+}
+
+/** The chunk of a group that is not full yet. */
 interface NaiveGroup {
   blocks: NaiveBlock[];
-  begins: { drawn: number; at: number }[];
+  starts: Start[];
   drawnForTail: number;
+  /** Where the group ended before directories in the second half of a chunk, since a cut was drawn. */
+  lateEnds: number[];
 }
+
+interface NaiveChunks {
+  /** In the order of their numbers; without a block where a tail was rounded up. */
+  readonly chunks: (NaiveBlock | undefined)[][];
+  /** One of the chunks. */
+  tail: (NaiveBlock | undefined)[] | undefined;
+}
+
+const WITHOUT_BOUNDARY: Boundary = { depth: 0, endedBlocks: 0, parentBlocks: 0, beginsDirectory: false };
 
 /** u32(SHA-256(path)[4i:4i + 4]) for i of 0 and 1. */
 function draw(path: string): [number, number] {
@@ -36,55 +56,105 @@ const cut = (d: number, n: number, b: number): boolean => BigInt(d) * BigInt(b) 
 
 function isState(path: string): boolean {
   const names = path.split("/").filter((name) => !["", "."].includes(name));
-  return names[0] === "var" && names.length < 5;
+  if (names[0] === "var" && names.length < 5) return true;
+  return /(\.lock|-lock\.json|-lock\.yaml)$/.test(names.at(-1) ?? "");
 }
 
 /** The segment once more, as lists of blocks that are cut up and joined: docs/format/disk-image.md, "Segments". */
 export function naiveSegment(files: readonly NaiveFile[]): { bytes: Uint8Array; places: number[][][] } {
-  const chunks: (NaiveBlock | undefined)[][] = [];
-  const [usual, state] = [0, 1].map((): NaiveGroup => ({ blocks: [], begins: [], drawnForTail: 0 }));
-  let tail: (NaiveBlock | undefined)[] | undefined;
-  const addToTails = (block: NaiveBlock | undefined): void => {
-    if (tail === undefined || tail.length === 128) chunks.push((tail = []));
-    tail.push(block);
-  };
-  const endGroup = (group: NaiveGroup): void => {
-    const { blocks } = group;
-    const count = Math.ceil(blocks.length / 8) * 8;
-    if (blocks.length === 128) {
-      chunks.push(blocks);
-    } else {
-      if (cut(group.drawnForTail, count, 256)) tail = undefined;
-      for (const block of blocks) addToTails(block);
-      for (let i = blocks.length; i < count && tail!.length < 128; i++) addToTails(undefined);
-    }
-    [group.blocks, group.begins] = [[], []];
-  };
+  const made: NaiveChunks = { chunks: [], tail: undefined };
+  const newGroup = (): NaiveGroup => ({ blocks: [], starts: [], drawnForTail: 0, lateEnds: [] });
+  const groups = { usual: newGroup(), small: newGroup(), state: newGroup() };
+  const usualRests: NaiveRest[] = [];
+  let blocksBefore = 0;
   for (const [fileIndex, file] of files.entries()) {
     const blocks = blocksOf(file, fileIndex);
-    while (blocks.length >= 128) chunks.push(blocks.splice(0, 128));
+    const isSmall = blocks.length <= 4 && blocksBefore < 2048;
+    blocksBefore += blocks.length;
+    while (blocks.length >= 128) made.chunks.push(blocks.splice(0, 128));
     if (blocks.length === 0) continue;
-    const [drawn, drawnForTail] = draw(file.path);
-    const group = isState(file.path) ? state! : usual!;
-    if (group === usual && group.blocks.length > 0 && cut(drawn, blocks.length, 256)) endGroup(group);
-    if (group.blocks.length === 0) group.drawnForTail = drawnForTail;
-    group.begins.push({ drawn, at: group.blocks.length });
-    if (group.blocks.length + blocks.length > 128) {
-      const [best] = group.begins
-        .filter(({ at }) => at >= 120)
-        .sort((left, right) => left.drawn - right.drawn);
-      if (best !== undefined) {
-        chunks.push(group.blocks.splice(0, best.at));
-        group.begins = [];
-      }
+    const drawn = draw(file.path);
+    const group = isState(file.path) ? groups.state : isSmall ? groups.small : groups.usual;
+    let boundary = WITHOUT_BOUNDARY;
+    if (group === groups.usual) {
+      usualRests.push({ path: file.path, blockCount: blocks.length });
+      boundary = naiveBoundary(usualRests, usualRests.length - 1);
+      const isBehindPackage = boundary.endedBlocks >= 128 && boundary.parentBlocks >= 512;
+      const isDrawn = cut(drawn[0], blocks.length, 512);
+      if (isDrawn) group.lateEnds = [];
+      if (isBehindPackage || isDrawn) endGroup(made, group);
     }
-    group.blocks.push(...blocks);
-    if (group.blocks.length <= 128) continue;
-    chunks.push(group.blocks.splice(0, 128));
-    group.begins = [];
+    addToGroup(made, group, { ...boundary, drawn }, blocks);
   }
-  for (const group of [usual!, state!]) if (group.blocks.length > 0) endGroup(group);
-  const places: number[][][] = files.map(() => []);
+  for (const group of [groups.usual, groups.small, groups.state]) endGroup(made, group);
+  return joined(made.chunks, files.length);
+}
+
+function addToGroup(
+  made: NaiveChunks,
+  group: NaiveGroup,
+  file: Omit<Start, "at">,
+  blocks: readonly NaiveBlock[],
+): void {
+  const fits = (): boolean => group.blocks.length + blocks.length <= 128;
+  const next = (): Start => ({ ...file, at: group.blocks.length });
+  if (group.blocks.length === 0) group.drawnForTail = file.drawn[1];
+  if (!fits()) {
+    const others = [...group.starts.slice(1), next()];
+    const leastDepth = Math.min(...others.map(({ depth }) => depth));
+    const last = others.filter(({ depth }) => depth === leastDepth).at(-1)!;
+    const isLarge = last.beginsDirectory && last.parentBlocks >= 512;
+    const isLate = last.at > 64;
+    if (isLarge && last.at < 118 && !(isLate && group.lateEnds.length === 2)) {
+      if (isLate) group.lateEnds.push(last.at);
+      const begun = cutGroup(group, last.at);
+      endGroup(made, group);
+      Object.assign(group, begun, { drawnForTail: last.drawn[1] });
+    }
+  }
+  if (!fits()) {
+    const [best] = [...group.starts, next()]
+      .filter(({ at }) => at >= 118)
+      .sort((left, right) => left.depth - right.depth || left.drawn[0] - right.drawn[0]);
+    if (best !== undefined) {
+      const begun = cutGroup(group, best.at);
+      made.chunks.push(group.blocks);
+      Object.assign(group, begun);
+    }
+  }
+  group.starts.push(next());
+  group.blocks.push(...blocks);
+  if (group.blocks.length <= 128) return;
+  made.chunks.push(group.blocks.splice(0, 128));
+  group.starts = [{ ...file, at: 0 }];
+}
+
+/** Takes the blocks from a file's first on away. */
+function cutGroup({ blocks, starts }: NaiveGroup, cutAt: number): Pick<NaiveGroup, "blocks" | "starts"> {
+  const moved = starts.filter(({ at }) => at >= cutAt);
+  return { blocks: blocks.splice(cutAt), starts: moved.map((start) => ({ ...start, at: start.at - cutAt })) };
+}
+
+function endGroup(made: NaiveChunks, group: NaiveGroup): void {
+  const { blocks, drawnForTail } = group;
+  [group.blocks, group.starts] = [[], []];
+  if (blocks.length === 128) made.chunks.push(blocks);
+  if (blocks.length === 0 || blocks.length === 128) return;
+  const roundedCount = Math.ceil(blocks.length / 8) * 8;
+  const left = 128 - (made.tail?.length ?? 0);
+  if (cut(drawnForTail, roundedCount, 512) || (roundedCount > left && left <= 40)) made.tail = undefined;
+  for (const block of blocks) {
+    if (made.tail === undefined || made.tail.length === 128) made.chunks.push((made.tail = []));
+    made.tail.push(block);
+  }
+  while (made.tail!.length % 8 > 0) made.tail!.push(undefined);
+}
+
+function joined(
+  chunks: NaiveChunks["chunks"],
+  fileCount: number,
+): { bytes: Uint8Array; places: number[][][] } {
+  const places = Array.from({ length: fileCount }, (): number[][] => []);
   const bytes = new Uint8Array(chunks.length * CHUNK_BYTES);
   for (const [chunkIndex, chunk] of chunks.entries()) {
     for (const [i, block] of chunk.entries()) {
@@ -105,11 +175,12 @@ function blocksOf({ sizeBytes, regions, body }: NaiveFile, fileIndex: number): N
   for (const { offsetBytes, sizeBytes: count } of regions) {
     whole.set(body.subarray(taken, taken + count), offsetBytes);
     taken += count;
-    for (let at = offsetBytes; at < offsetBytes + count; at++) touched.add(Math.floor(at / BLOCK));
+    const end = offsetBytes + count;
+    for (let block = Math.floor(offsetBytes / BLOCK); block * BLOCK < end; block++) touched.add(block);
   }
   return [...touched].map((fileBlock) => ({
     fileIndex,
     fileBlock,
-    bytes: whole.slice(fileBlock * BLOCK, (fileBlock + 1) * BLOCK),
+    bytes: whole.subarray(fileBlock * BLOCK, (fileBlock + 1) * BLOCK),
   }));
 }

@@ -8,15 +8,22 @@ import {
   BLOCKS_PER_GROUP_CUT,
   BLOCKS_PER_TAIL_CUT,
   drawOf,
+  FIRST_BLOCKS,
+  LATE_ENDS_MAX,
   LOOK_BACK_BLOCKS,
+  PARENT_BLOCKS_MIN,
+  SMALL_FILE_BLOCKS,
+  TAIL_ROOM_BLOCKS,
   TAIL_UNIT_BLOCKS,
 } from "../../src/segment/cut.ts";
 
 describe("cuts", () => {
   // Another value moves files in every disk image: LAYOUT_VERSION changes with it.
   test("have the numbers of docs/format/disk-image.md", () => {
-    const numbers = [BLOCKS_PER_GROUP_CUT, BLOCKS_PER_TAIL_CUT, TAIL_UNIT_BLOCKS, LOOK_BACK_BLOCKS];
-    expect(numbers).toEqual([256, 256, 8, 8]);
+    expect([BLOCKS_PER_GROUP_CUT, PARENT_BLOCKS_MIN, 128 - LOOK_BACK_BLOCKS]).toEqual([512, 512, 118]);
+    expect(LATE_ENDS_MAX).toBe(2);
+    expect([BLOCKS_PER_TAIL_CUT, TAIL_UNIT_BLOCKS, TAIL_ROOM_BLOCKS]).toEqual([512, 8, 40]);
+    expect([SMALL_FILE_BLOCKS, FIRST_BLOCKS]).toEqual([4, 2048]);
   });
 
   test("are drawn from the SHA-256 of the path as its bytes are", () => {

@@ -31,6 +31,32 @@ describe("a path alone says whether its file is", () => {
     ["a/__pycache__/", false, true],
     ["a/__pycache__x/b", false, false],
     ["a/x__pycache__", false, false],
+    ["package-lock.json", true, false],
+    ["./srv/node_modules/.package-lock.json", true, false],
+    ["a/b/c/d/e/pnpm-lock.yaml", true, false],
+    ["app/Cargo.lock", true, false],
+    ["yarn.lock/", true, false],
+    ["x.lock/.", true, false],
+    ["x.lock//./", true, false],
+    ["etc/apt/.lock", true, true],
+    [".lock", true, false],
+    ["-lock.json", true, false],
+    ["..lock", true, false],
+    ["lock", false, false],
+    ["block", false, false],
+    ["lock.json", false, false],
+    ["block.yaml", false, false],
+    ["a.lock/b", false, false],
+    ["a.lock/..", false, false],
+    ["package-lock.json/x", false, false],
+    ["flock.js", false, false],
+    ["x.lock.js", false, false],
+    ["package-lock.jsonx", false, false],
+    ["package-lock.yml", false, false],
+    ["package_lock.json", false, false],
+    ["a-lock", false, false],
+    ["X.LOCK", false, false],
+    ["usr/lib/__pycache__/x.lock", true, true],
     ["", false, false],
     ["./", false, false],
     [".", false, false],
@@ -42,6 +68,7 @@ describe("a path alone says whether its file is", () => {
   test("however long it is", () => {
     const slashes = "/".repeat(5_000_000);
     expect(isStatePath(asByteString(`${slashes}var`))).toBe(true);
+    expect(isStatePath(asByteString(`lock${slashes}x.lock${slashes}`))).toBe(true);
     expect(isGeneratedPath(asByteString(`${slashes}usr`))).toBe(false);
   });
 });

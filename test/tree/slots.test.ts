@@ -5,8 +5,8 @@ import { describe, expect, test } from "vitest";
 
 import { asByteString } from "../../src/base/bytes.ts";
 import type { LayerEntry } from "../../src/tree/layer-entry.ts";
-import { coarse, SlotAssigner } from "../../src/tree/slots.ts";
-import { naiveSlots } from "./_naive-slots.ts";
+import { coarse, inodeRoom, SlotAssigner } from "../../src/tree/slots.ts";
+import { naiveSlots, type NaiveCuts } from "./_naive-slots.ts";
 
 interface Named {
   readonly type: LayerEntry["type"];
@@ -28,17 +28,30 @@ const directories = (...paths: readonly string[]): Named[] => paths.map((path) =
 const drawn = (name: string): number =>
   createHash("sha256").update(name, "latin1").digest().readUInt32LE(0) / 2 ** 32;
 
-/** Names that one entry cuts before at a multiple of `unit`; with 1 those that it does not cut before. */
-function namesThatCut(unit: 1 | 16 | 64 | 512, count: number): string[] {
-  const chances = { 512: [0, 1 / 8192], 64: [1 / 8192, 1 / 1024], 16: [1 / 1024, 1 / 128], 1: [1 / 128, 1] };
-  const [least = 0, most = 0] = chances[unit];
+/** What the word of a digest is below, as a part of 2^32, where one entry is cut before. */
+const CHANCES = {
+  directories: { 64: [0, 1 / 1024], 16: [1 / 1024, 1 / 256], 8: [1 / 256, 1 / 64], 1: [1 / 64, 1] },
+  files: {
+    512: [0, 1 / 16384],
+    64: [1 / 16384, 1 / 1024],
+    16: [1 / 1024, 1 / 256],
+    8: [1 / 256, 1 / 128],
+    1: [1 / 128, 1],
+  },
+} as const;
+
+/** Names for which what is drawn lies within these bounds; those of directories of files end in a slash. */
+function namesThatDraw([least, most]: readonly [number, number], count: number, end = ""): string[] {
   const names: string[] = [];
   for (let i = 0; names.length < count; i++) {
-    const chance = drawn(`n${i}`);
-    if (chance >= least && chance < most) names.push(`n${i}`);
+    const chance = drawn(`n${i}${end}`);
+    if (chance >= least && chance < most) names.push(`n${i}${end}`);
   }
   return names;
 }
+
+const NO_CUT = namesThatDraw(CHANCES.directories[1], 3);
+const NO_FILE_CUT = namesThatDraw(CHANCES.files[1], 3, "/");
 
 describe("coarse", () => {
   test.each([
@@ -70,6 +83,25 @@ describe("coarse", () => {
   });
 });
 
+describe("inodeRoom", () => {
+  test.each([
+    [0, 0],
+    [1, 16],
+    [16, 16],
+    [17, 32],
+    [255, 256],
+    [257, 272],
+    [511, 512],
+    [513, 544],
+    [1024, 1024],
+    [1025, 1088],
+    [1100, 1152],
+    [40_000, 40_960],
+  ])("of %i is %i", (count, room) => {
+    expect(inodeRoom(count)).toBe(room);
+  });
+});
+
 describe("SlotAssigner", () => {
   test("gives the files of one directory neighbouring slots, in the order of the archive", () => {
     expect(assign(files("a/1", "b/1", "a/2", "a/3", "b/2"))).toEqual({
@@ -94,70 +126,106 @@ describe("SlotAssigner", () => {
     expect(assign(entries)).toEqual({ slots: [0, -1, 1, 2, 3, 4], files: 5, directories: 0 });
   });
 
-  test.each([16, 64, 512] as const)("rounds a run that draws it up to a multiple of %i", (unit) => {
-    const [before = "", after = ""] = namesThatCut(1, 2);
-    const [cut = ""] = namesThatCut(unit, 1);
+  test.each([8, 16, 64] as const)("rounds a directory that draws it up to a multiple of %i", (unit) => {
+    const [before = "", after = ""] = NO_CUT;
+    const [cut = ""] = namesThatDraw(CHANCES.directories[unit], 1);
     expect(assign(directories(before, cut, after)).slots).toEqual([0, unit, unit + 1]);
-    // A directory is drawn for by its path without slashes at its end, files by their directory's with one.
+    // It is drawn for by its path without slashes at its end.
     expect(assign(directories(before, `${cut}//`)).slots).toEqual([0, unit]);
   });
 
-  test("draws for files by their parent and their number", () => {
+  test.each([8, 16, 64, 512] as const)(
+    "rounds a run of files that draws it up to a multiple of %i",
+    (unit) => {
+      const [before = "", after = ""] = NO_FILE_CUT;
+      const [cut = ""] = namesThatDraw(CHANCES.files[unit], 1, "/");
+      // It is drawn for by their parent's path with the slash at its end.
+      expect(assign(files(`${before}a`, `${cut}a`, `${after}a`)).slots).toEqual([0, unit, unit + 1]);
+    },
+  );
+
+  test("never rounds directories up to 512", () => {
+    const [cut = ""] = namesThatDraw([0, 1 / 16384], 1);
+    expect(assign(directories(NO_CUT[0]!, cut)).slots).toEqual([0, 64]);
+  });
+
+  test("draws for files by their number, too", () => {
     // What it draws cuts before a run of two files, but not of one.
-    const parent = Array.from({ length: 100_000 }, (_, i) => `p${i}/`).find((name) => {
-      const chance = drawn(name);
-      return chance >= 1 / 128 && chance < 2 / 128;
-    })!;
+    const [parent = ""] = namesThatDraw([1 / 128, 2 / 128], 1, "/");
     expect(assign(files("x", `${parent}a`, "y")).slots).toEqual([0, 2, 1]);
-    expect(assign(files("x", `${parent}a`, `${parent}b`)).slots).toEqual([0, 16, 17]);
+    expect(assign(files("x", `${parent}a`, `${parent}b`)).slots).toEqual([0, 8, 9]);
   });
 
   test("has generated files behind all others", () => {
     const entries = files("etc/a", "usr/a", "usr/b/__pycache__/c", "usr/b/c", "var/d", "etc/e");
     expect(assign(entries)).toEqual({ slots: [16, 0, 18, 1, 19, 17], files: 20, directories: 0 });
     expect(assign(files("etc/a", "etc/b"))).toEqual({ slots: [0, 1], files: 2, directories: 0 });
-    const many = Array.from({ length: 300 }, (_, i) => `x${i}`);
-    // coarse(300, 16) is 320.
-    expect(assign(files("var/x", ...many)).slots[0]).toBe(320);
+    const many = Array.from({ length: 1030 }, (_, i) => `x${i}`);
+    // room(1030) is 1088.
+    expect(assign(files("var/x", ...many)).slots[0]).toBe(1088);
   });
 
   test("does not let paths that were chosen for their digests take many slots each", () => {
-    const chosen = namesThatCut(512, 6);
-    expect(assign(directories(...chosen)).slots).toEqual([0, 512, 1024, 1025, 1026, 1027]);
-    const { directories: count } = assign(directories(...namesThatCut(64, 300)));
+    const chosen = namesThatDraw(CHANCES.files[512], 4, "/").map((parent) => `${parent}f`);
+    // 1536 would be more than 2 * 3 + 1024.
+    expect(assign(files(...chosen)).slots).toEqual([0, 512, 1024, 1025]);
+    const [last = ""] = namesThatDraw(CHANCES.files[64], 1, "/");
+    const some = Array.from({ length: 32 }, (_, i) => `n/${i}`);
+    // 1088 is 2 * 32 + 1024 where 32 entries are before, and more where 31 are.
+    for (const [count, slot] of [
+      [29, 1088],
+      [28, 1025 + 28],
+    ] as const) {
+      const before = [...chosen.slice(0, 3), ...some.slice(0, count)];
+      expect(assign(files(...before, `${last}f`)).slots.at(-1)).toBe(slot);
+    }
+    const { directories: count } = assign(directories(...namesThatDraw(CHANCES.directories[64], 300)));
     expect(count).toBeLessThanOrEqual(2 * 300 + 1024);
   });
 
-  test("agrees with a naive model on entries of all kinds", () => {
+  test("agrees with a naive model on entries of all kinds, with cuts of every size", () => {
+    const kinds = Object.entries(CHANCES).flatMap(([row, chances]) =>
+      Object.values(chances).flatMap((bounds) => namesThatDraw(bounds, 3, row === "files" ? "/" : "")),
+    );
     const name = fc.constantFrom("a", "b", "c/", "d", "etc", "var", "__pycache__", ".", "");
     const number = fc.integer({ min: 0, max: 60 }).map((i) => `n${i}`);
     const path = fc
       .array(fc.oneof(name, number), { minLength: 1, maxLength: 4 })
       .map((names) => names.join("/"));
+    const chosen = fc.tuple(fc.constantFrom(...kinds), number).map(([kind, file]) => ({
+      ...(kind.endsWith("/")
+        ? { type: "file" as const, path: `${kind}${file}` }
+        : { type: "dir" as const, path: kind }),
+    }));
     const type = fc.constantFrom<LayerEntry["type"]>("file", "file", "dir", "symlink", "hardlink");
+    const entry = fc.oneof(fc.record({ type, path }), chosen);
+    const cuts: NaiveCuts = { files: new Set(), directories: new Set() };
     fc.assert(
-      fc.property(fc.array(fc.record({ type, path }), { maxLength: 300 }), (entries) => {
+      fc.property(fc.array(entry, { maxLength: 300, size: "max" }), (entries) => {
         const found = assign(entries);
-        expect(found).toEqual(naiveSlots(entries));
-        const used = entries.flatMap((entry, i) =>
-          entry.type === "hardlink" ? [] : `${entry.type === "dir"} ${found.slots[i]}`,
+        expect(found).toEqual(naiveSlots(entries, cuts));
+        const used = entries.flatMap(({ type: kind }, i) =>
+          kind === "hardlink" ? [] : `${kind === "dir" ? kind : "file"} ${found.slots[i]}`,
         );
         expect(new Set(used).size).toBe(used.length);
       }),
     );
+    expect([cuts.files, cuts.directories]).toEqual([new Set([8, 16, 64, 512]), new Set([8, 16, 64])]);
   });
 
   test("agrees with a naive model on a large layer, where cuts of every size come", () => {
-    const entries = Array.from({ length: 12_000 }, (_, i): Named[] => [
+    const entries = Array.from({ length: 30_000 }, (_, i): Named[] => [
       { type: "dir", path: `usr/d${i}/` },
       { type: "file", path: `usr/d${i}/f` },
     ]).flat();
     for (let i = 0; i < 3000; i++) entries.push({ type: "file", path: `etc/d${i % 40}/${i}` });
+    const cuts: NaiveCuts = { files: new Set(), directories: new Set() };
     const found = assign(entries);
-    expect(found).toEqual(naiveSlots(entries));
+    expect(found).toEqual(naiveSlots(entries, cuts));
+    expect([cuts.files, cuts.directories]).toEqual([new Set([8, 16, 64, 512]), new Set([8, 16, 64])]);
     // Room for cuts: about an eighth.
-    expect(found.directories / 12_000).toBeGreaterThan(1.05);
-    expect(found.directories / 12_000).toBeLessThan(1.2);
+    expect(found.directories / 30_000).toBeGreaterThan(1.05);
+    expect(found.directories / 30_000).toBeLessThan(1.2);
   });
 
   test("a directory more moves few others", () => {
