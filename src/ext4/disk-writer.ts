@@ -199,8 +199,10 @@ function* writeInodeTables(plan: DiskPlan, chunks: ChunkAssembler): Generator<Me
   const perBlock = BLOCK_BYTES / INODE_BYTES;
   const values = new Map([...plan.valueInodes.values()].map((value) => [value.inodeNumber, value]));
   const endNumber = plan.numbering.endNumber + values.size;
+  // One block for all: the chunks take copies, and a million inodes would leave a quarter of a gigabyte for the collector.
+  const block = new Uint8Array(BLOCK_BYTES);
   for (let first = 1; first < endNumber; first += perBlock) {
-    let block: Uint8Array | undefined;
+    let isUsed = false;
     for (let inodeNumber = first; inodeNumber < first + perBlock; inodeNumber++) {
       const inode = plan.numbering.inodes[inodeNumber];
       const value = values.get(inodeNumber);
@@ -211,11 +213,12 @@ function* writeInodeTables(plan: DiskPlan, chunks: ChunkAssembler): Generator<Me
             ? valueFields(value)
             : undefined;
       if (fields === undefined) continue;
-      block ??= new Uint8Array(BLOCK_BYTES);
+      if (!isUsed) block.fill(0);
+      isUsed = true;
       const at = (inodeNumber - first) * INODE_BYTES;
       encodeInode(block.subarray(at, at + INODE_BYTES), fields);
     }
-    if (block !== undefined) yield* chunks.put(inodeTableStart + (first - 1) / perBlock, block);
+    if (isUsed) yield* chunks.put(inodeTableStart + (first - 1) / perBlock, block);
   }
 }
 

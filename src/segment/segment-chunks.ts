@@ -36,25 +36,28 @@ export interface SegmentChunkSink {
   add(chunkIndex: number, plain: Uint8Array): void;
 }
 
-/** What is left of a file besides its whole chunks. */
+/**
+ * What is left of a file besides its whole chunks, or the part of it in one chunk. One flat object for each file: there can be a million
+ * in a layer, and each lives as long as its chunk is being filled.
+ */
 interface Rest {
   readonly place: FilePlace;
   readonly blockCount: number;
-  readonly draw: Draw;
-  readonly boundary: Boundary;
-}
-
-/** Blocks of a file in a chunk that is being filled. */
-interface Item extends Rest {
-  /** Within the chunk. */
-  readonly block: number;
+  /** Its first block within the chunk that has it. */
+  block: number;
+  readonly groupDrawn: number;
+  readonly tailDrawn: number;
+  /** Of its boundary. */
+  readonly depth: number;
+  readonly parentBlocks: number;
+  readonly beginsDirectory: boolean;
 }
 
 /** A chunk that takes the files of a group. It has no index before it is full: what it has may become a tail. */
 interface GroupChunk {
   readonly bytes: Uint8Array;
   fill: number;
-  items: Item[];
+  items: Rest[];
 }
 
 /** A group that takes files. */
@@ -182,19 +185,28 @@ export class SegmentChunks {
     const open = this.#openGroupOf(path, place);
     const group = open ?? this.#group;
     const boundary = open === undefined ? this.#boundaries.add(path, blockCount) : NO_BOUNDARY;
-    const rest = { place, blockCount, draw, boundary };
-    if (open === undefined && this.#isCutBefore(rest)) this.#endGroup(group);
-    if (group.chunk.items.length === 0) group.drawn = draw.tail;
+    if (open === undefined && this.#isCutBefore(draw, blockCount, boundary)) this.#endGroup(group);
+    const rest: Rest = {
+      place,
+      blockCount,
+      block: 0,
+      groupDrawn: draw.group,
+      tailDrawn: draw.tail,
+      depth: boundary.depth,
+      parentBlocks: boundary.parentBlocks,
+      beginsDirectory: boundary.beginsDirectory,
+    };
+    if (group.chunk.items.length === 0) group.drawn = rest.tailDrawn;
     if (group.chunk.fill + blockCount > CHUNK_BLOCKS) this.#endBeforeDirectory(group, rest);
     if (group.chunk.fill + blockCount > CHUNK_BLOCKS) this.#lookBack(group, rest);
     const room = CHUNK_BLOCKS - group.chunk.fill;
-    if (blockCount <= room) return [add(group.chunk, rest, blockCount)];
+    if (blockCount <= room) return [add(group.chunk, rest)];
     // No file begins near the chunk's end: this one fills it and goes on in the next.
-    const head = add(group.chunk, rest, room);
+    const head = add(group.chunk, { ...rest, blockCount: room });
     const { items, bytes } = group.chunk;
     this.#complete.push({ chunkIndex: this.#giveIndex(items), bytes });
     group.chunk = this.#newGroupChunk();
-    return [head, add(group.chunk, rest, blockCount - room)];
+    return [head, add(group.chunk, { ...rest, blockCount: blockCount - room })];
   }
 
   /** The group that is open until the layer ends which takes the file, if one does. */
@@ -205,7 +217,7 @@ export class SegmentChunks {
   }
 
   /** Whether a file begins a usual group whatever its chunk has room for. */
-  #isCutBefore({ blockCount, draw, boundary }: Rest): boolean {
+  #isCutBefore(draw: Draw, blockCount: number, boundary: Boundary): boolean {
     if (isCutBefore(draw.group, blockCount, BLOCKS_PER_GROUP_CUT)) {
       this.#lateEnds = 0;
       return true;
@@ -221,13 +233,13 @@ export class SegmentChunks {
     const { items, fill } = group.chunk;
     // Of those after the first the last of the least depth, the file at hand among them: where the topmost one began.
     let at = items.length;
-    for (let i = at - 1; i > 0; i--) if (depthOf(items[i]) < depthOf(items[at] ?? next)) at = i;
-    const { boundary, draw } = items[at] ?? next;
+    for (let i = at - 1; i > 0; i--) if ((items[i]?.depth ?? 0) < (items[at] ?? next).depth) at = i;
+    const { beginsDirectory, parentBlocks, tailDrawn } = items[at] ?? next;
     const block = items[at]?.block ?? fill;
-    if (!boundary.beginsDirectory || boundary.parentBlocks < PARENT_BLOCKS_MIN || isNearEnd(block)) return;
+    if (!beginsDirectory || parentBlocks < PARENT_BLOCKS_MIN || isNearEnd(block)) return;
     if (block > CHUNK_BLOCKS / 2 && this.#lateEnds++ >= LATE_ENDS_MAX) return;
     this.#endGroup(group, at);
-    group.drawn = draw.tail;
+    group.drawn = tailDrawn;
   }
 
   /** Ends a full chunk before the one that comes first by `compareEnds` of those that begin in its last blocks, the next one included. */
@@ -253,7 +265,7 @@ export class SegmentChunks {
   }
 
   /** Gives a group's chunk its index, and its files their places. */
-  #giveIndex(items: readonly Item[]): number {
+  #giveIndex(items: readonly Rest[]): number {
     const chunkIndex = this.#chunkCount++;
     for (const { place, block, blockCount } of items) {
       place.put(chunkIndex * CHUNK_BLOCKS + block, blockCount);
@@ -289,7 +301,7 @@ export class SegmentChunks {
       this.#tail.fill = Math.min(this.#tail.fill + blockCount - fill, CHUNK_BLOCKS);
   }
 
-  #putTail(item: Item, from: Uint8Array): void {
+  #putTail(item: Rest, from: Uint8Array): void {
     for (let done = 0; done < item.blockCount;) {
       if (this.#tail?.fill === CHUNK_BLOCKS) this.#endTailChunk();
       this.#tail ??= { chunkIndex: this.#chunkCount++, bytes: this.#sink.newChunk(), fill: 0 };
@@ -321,31 +333,23 @@ function isNearEnd(block: number): boolean {
   return block >= CHUNK_BLOCKS - LOOK_BACK_BLOCKS;
 }
 
-function depthOf(rest: Rest | undefined): number {
-  return rest?.boundary.depth ?? 0;
-}
-
 /** Below 0 where a chunk should rather end before the left one: of topmost directories first, then as drawn. */
 function compareEnds(left: Rest, right: Rest): number {
-  return left.boundary.depth - right.boundary.depth || left.draw.group - right.draw.group;
+  return left.depth - right.depth || left.groupDrawn - right.groupDrawn;
 }
 
-/** Files of a chunk in another chunk, whose first block was the given one of theirs. */
-function movedDown(items: readonly Item[], block: number): Item[] {
-  return items.map(({ place, blockCount, draw, boundary, block: before }) => ({
-    place,
-    blockCount,
-    draw,
-    boundary,
-    block: before - block,
-  }));
+/** Takes files of a chunk to another chunk, whose first block was the given one of theirs. */
+function movedDown(items: Rest[], block: number): Rest[] {
+  for (const item of items) item.block -= block;
+  return items;
 }
 
-/** Adds blocks of a file's rest to a chunk. Field by field: a spread for each of a million files takes a second. */
-function add(chunk: GroupChunk, { place, draw, boundary }: Rest, blockCount: number): Target {
+function add(chunk: GroupChunk, rest: Rest): Target {
+  const { blockCount } = rest;
   const block = chunk.fill;
   assert(block + blockCount <= CHUNK_BLOCKS, "the blocks fit the chunk");
-  chunk.items.push({ place, blockCount, draw, boundary, block });
+  rest.block = block;
+  chunk.items.push(rest);
   chunk.fill += blockCount;
   return {
     bytes: chunk.bytes,
