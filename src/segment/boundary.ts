@@ -3,6 +3,7 @@
  * belongs together, such as a package, in as few chunks as it can, and goes by directories to find it.
  */
 import type { ByteString } from "../base/bytes.ts";
+import { namesOf } from "../tree/path-class.ts";
 
 /** Between a file and the one before. Blocks are those of rests: whole chunks of files stand alone. */
 export interface Boundary {
@@ -32,7 +33,7 @@ export class Boundaries {
     // Nearly every file lies in the directory of the one before: no need to take its path apart.
     const isPlain = hasPlainName(path, nameAt);
     const isSibling = isPlain && nameAt === this.#directory?.length && path.startsWith(this.#directory);
-    const names = isSibling ? this.#names : namesOf(path);
+    const names = isSibling ? this.#names : namesOrEmptyOne(path);
     const depth = isSibling ? names.length - 1 : sharedNames(this.#names, names);
     const endedBlocks = this.#blocks - (this.#starts[depth] ?? 0);
     this.#starts.length = depth;
@@ -50,8 +51,8 @@ export class Boundaries {
 }
 
 /** The names of a path; of one without names an empty one. */
-function namesOf(path: ByteString): readonly string[] {
-  const names = path.split("/").filter((name) => name !== "" && name !== ".");
+function namesOrEmptyOne(path: ByteString): readonly string[] {
+  const names = namesOf(path);
   return names.length === 0 ? [""] : names;
 }
 

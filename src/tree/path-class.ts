@@ -26,8 +26,8 @@ export function isGeneratedPath(path: ByteString): boolean {
   return path.includes(COMPILED_NAME) && namesOf(path).includes(COMPILED_NAME);
 }
 
-/** As the path is written: `..` is a name like others. */
-function namesOf(path: ByteString): string[] {
+/** The names of a path as it is written: `..` is one like others. */
+export function namesOf(path: ByteString): readonly string[] {
   return path.split("/").filter((name) => name !== "" && name !== ".");
 }
 
