@@ -99,10 +99,10 @@ export class SegmentChunks {
   /** Blocks of all files so far. */
   #blockCount = 0;
   #tail: TailChunk | undefined;
-  /** Whole chunks of the file at hand: their bytes, and the index of the one being filled. */
+  /** Whole chunks of the file at hand: their bytes, the index of the first, and the one being filled. */
   #wholeBytes = 0;
   #wholeIndex = 0;
-  #whole: Uint8Array | undefined;
+  #whole: { readonly ordinal: number; readonly bytes: Uint8Array } | undefined;
   #rest: readonly Target[] = [];
   /** Chunks that are complete when the file at hand is. */
   readonly #complete: { readonly chunkIndex: number; readonly bytes: Uint8Array }[] = [];
@@ -145,8 +145,7 @@ export class SegmentChunks {
 
   /** Ends the file. */
   end(): void {
-    if (this.#whole !== undefined) this.#sink.add(this.#wholeIndex, this.#whole);
-    this.#whole = undefined;
+    this.#endWhole();
     for (const { chunkIndex, bytes } of this.#complete.splice(0)) this.#sink.add(chunkIndex, bytes);
   }
 
@@ -159,13 +158,18 @@ export class SegmentChunks {
   }
 
   #wholeTarget(at: number): Target {
-    const within = at % CHUNK_BYTES;
-    if (within === 0 && this.#whole !== undefined) {
-      this.#sink.add(this.#wholeIndex++, this.#whole);
-      this.#whole = undefined;
-    }
-    this.#whole ??= this.#sink.newChunk();
-    return { bytes: this.#whole, offsetBytes: within, sizeBytes: CHUNK_BYTES - within };
+    const ordinal = Math.floor(at / CHUNK_BYTES);
+    // The first byte of a chunk need not come: what a sparse file has of a block can begin anywhere in it.
+    if (this.#whole?.ordinal !== ordinal) this.#endWhole();
+    this.#whole ??= { ordinal, bytes: this.#sink.newChunk() };
+    const offsetBytes = at % CHUNK_BYTES;
+    return { bytes: this.#whole.bytes, offsetBytes, sizeBytes: CHUNK_BYTES - offsetBytes };
+  }
+
+  #endWhole(): void {
+    if (this.#whole === undefined) return;
+    this.#sink.add(this.#wholeIndex + this.#whole.ordinal, this.#whole.bytes);
+    this.#whole = undefined;
   }
 
   #restTarget(at: number): Target {

@@ -169,6 +169,14 @@ describeWith(["e2fsck"], "files", () => {
       { path: "/begin", sparse: { sizeBytes: 1 * MIB + 3, parts: [{ offset: 1 * MIB, bytes: "end" }] } },
     ]);
   });
+
+  test("of whole chunks between holes that end within a block", async () => {
+    const parts = ["a", "b", "c"].map((letter, i) => ({
+      offset: i * 4 * MIB + 512 * (i + 1),
+      bytes: letter.repeat((i + 1) * 512 * KIB - 1024),
+    }));
+    await expectRecipe([{ path: "/holed", sparse: { sizeBytes: 16 * MIB, parts } }]);
+  });
 });
 
 describeWith(["e2fsck", "mount", "python3"], "sparse files of any size", () => {

@@ -46,6 +46,8 @@ const sparse = fc.record({
   number: fc.nat(200),
   gaps: fc.array(fc.tuple(fc.nat(30_000), fc.integer({ min: 1, max: 20_000 })), { maxLength: 6 }),
   tailBytes: fc.nat(9000),
+  /** Some have whole chunks, and what they have of those begins and ends anywhere in a block. */
+  large: fc.option(fc.integer({ min: 400_000, max: 1_400_000 }), { freq: 4, nil: undefined }),
 });
 
 const WITHOUT_NAMES = ["", ".", "//", "./"];
@@ -62,9 +64,12 @@ const packages = stretch.map(({ top, folders, spelling, subfolder, number, sizes
 );
 
 /** A file with holes, some of them without a name. */
-const holed = sparse.map(({ number, gaps, tailBytes }): NaiveFile[] => {
+const holed = sparse.map(({ number, gaps, tailBytes, large: largeBytes }): NaiveFile[] => {
   let at = 0;
-  const regions = gaps.map(([gap, sizeBytes]) => {
+  const sized = gaps.map(
+    ([gap, sizeBytes], i) => [gap, i === 1 ? (largeBytes ?? sizeBytes) : sizeBytes] as const,
+  );
+  const regions = sized.map(([gap, sizeBytes]) => {
     const offsetBytes = at + gap;
     at = offsetBytes + sizeBytes;
     return { offsetBytes, sizeBytes };

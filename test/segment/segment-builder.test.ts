@@ -151,6 +151,22 @@ describe("SegmentBuilder", () => {
     expect(Buffer.compare(bodyBytes(entries[0]!.body!, chunks), expected)).toBe(0);
   });
 
+  test("chunks of a sparse file whose first bytes are those of a hole", () => {
+    const parts = [
+      { offset: 512, bytes: "a".repeat(CHUNK_BYTES - 1024) },
+      { offset: 9 * CHUNK_BYTES + 1024, bytes: "b".repeat(CHUNK_BYTES - 1024) },
+      { offset: 20 * CHUNK_BYTES + 2048, bytes: "c".repeat(3 * CHUNK_BYTES) },
+    ];
+    const realSize = 24 * CHUNK_BYTES;
+    const { chunks, entries } = makeUnpacked(
+      tarBuilder().sparse("pax-1.0", { path: "sparse", realSize, parts }).end(),
+    );
+    const expected = Buffer.alloc(realSize);
+    for (const { offset, bytes } of parts) expected.write(bytes, offset);
+    expect(chunks).toHaveLength(6);
+    expect(Buffer.compare(bodyBytes(entries[0]!.body!, chunks), expected)).toBe(0);
+  });
+
   test("how the tar is sliced does not matter", () => {
     const tar = tarBuilder();
     for (let i = 0; i < 12; i++) tar.file(`f${i}`, `${i}`.repeat(i * 977));
