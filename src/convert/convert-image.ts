@@ -135,22 +135,26 @@ async function makeDisk(
 ): Promise<{ content: ManifestContent; clampedTimeCount: number }> {
   const { layers, intake, facts } = use;
   conversion.onProgress?.({ stage: "flatten" });
-  const tree = flatten(layers);
+  const flattener = flatten(layers);
+  const tree = flattener.finish();
   applyMtimePolicy(tree, conversion.mtimePolicy);
   const segmentChunkCounts = layers.map((layer) => layer.segment.chunkCount);
   const plan = planDisk({ tree, segmentChunkCounts, sizeRequest: conversion.sizeRequest });
   conversion.onProgress?.({ stage: "hide" });
-  const visible = visibleBodies(tree, layers.length);
+  const { layersWithHidden } = flattener;
+  const visible = layersWithHidden.size > 0 ? visibleBodies(tree, layers.length) : [];
   const disk = new ChunkLedger();
   for (const [layerIndex, layer] of layers.entries()) {
     throwIfCancelled(conversion);
     const ledger = layer.ledger.copy();
-    const bodies = definite(visible[layerIndex], "every layer has its bodies");
-    await hideRanges(hiddenRanges(layer.segment.entries, bodies), ledger, {
-      store: conversion.store,
-      intake,
-    });
-    await intake.finish();
+    if (layersWithHidden.has(layerIndex)) {
+      const bodies = definite(visible[layerIndex], "every layer has its bodies");
+      await hideRanges(hiddenRanges(layer.segment.entries, bodies), ledger, {
+        store: conversion.store,
+        intake,
+      });
+      await intake.finish();
+    }
     copyLedger(
       ledger,
       disk,
@@ -268,10 +272,10 @@ function keptChunks(content: ManifestContent, fresh: ReadonlyMap<DiffId, Convert
   return [...kept];
 }
 
-function flatten(layers: readonly ConvertedLayer[]): ReturnType<Flattener["finish"]> {
+function flatten(layers: readonly ConvertedLayer[]): Flattener {
   const flattener = new Flattener();
   for (const { segment } of layers) flattener.applyLayer(segment.entries);
-  return flattener.finish();
+  return flattener;
 }
 
 function copyLedger(from: ChunkLedger, to: ChunkLedger, firstChunk: number): void {

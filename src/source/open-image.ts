@@ -9,7 +9,6 @@ import type { ImageFiles } from "./_image-files.ts";
 import { openLayoutImage } from "./_oci-layout.ts";
 import type { OciImage } from "./oci-image.ts";
 import type { ImageReference } from "./reference.ts";
-import { openRegistryImage } from "./_registry-image.ts";
 
 /** How an image is chosen where there are several. */
 export interface OpenImageOptions {
@@ -32,7 +31,11 @@ export interface OpenImageOptions {
  */
 export async function openImage(reference: ImageReference, options: OpenImageOptions): Promise<OciImage> {
   throwIfCancelled(options.signal);
-  if (reference.kind === "registry") return openRegistryImage(reference, options);
+  if (reference.kind === "registry") {
+    // Loaded on use: with it come TLS and HTTP, which take as long as opening a layout does.
+    const { openRegistryImage } = await import("./_registry-image.ts");
+    return openRegistryImage(reference, options);
+  }
   const files =
     reference.kind === "oci"
       ? await DirectoryFiles.open(reference.path)

@@ -10,7 +10,7 @@ import {
   SYMLINK_TARGET_BYTES_MAX,
   TREE_INODE_COUNT_MAX,
 } from "../base/limit.ts";
-import type { LayerEntries, LayerEntry } from "./layer-entry.ts";
+import type { FileBody, LayerEntries, LayerEntry } from "./layer-entry.ts";
 import { nameTooLong, ownByteString, splitPath } from "./path.ts";
 import { SlotAssigner } from "./slots.ts";
 import { TreeInode, type Ownership } from "./_tree-inode.ts";
@@ -25,6 +25,7 @@ const OPAQUE_NAME = ".wh..wh..opq";
 export class Flattener {
   readonly #root: TreeInode = TreeInode.directory(0, -1);
   readonly #slots: LayerSlots[] = [];
+  readonly #hidden = new Set<number>();
   #layerIndex = 0;
   /** The next directory slot that no entry of the layer has: for directories without one. */
   #impliedSlot = 0;
@@ -54,8 +55,8 @@ export class Flattener {
       const names = splitPath(entry.path);
       // What lies below a name with the prefix is no content either: AUFS kept its links in `.wh..wh.plnk/`.
       if (entry.path.includes(WHITEOUT_PREFIX) && names.some((name) => name.startsWith(WHITEOUT_PREFIX)))
-        continue;
-      this.#put(names, entry, slots[ordinal] ?? -1);
+        this.#hide(this.#layerIndex, entry.body);
+      else this.#put(names, entry, slots[ordinal] ?? -1);
     }
     this.#slots.push({ files, directories: this.#impliedSlot });
     this.#layerIndex++;
@@ -66,6 +67,11 @@ export class Flattener {
     return { rootDirectory: this.#root, slots: this.#slots };
   }
 
+  /** Indexes of the layers so far that have bytes of a file which the tree does not show. */
+  get layersWithHidden(): ReadonlySet<number> {
+    return this.#hidden;
+  }
+
   #applyWhiteout(names: ByteString[], entry: LayerEntry): void {
     const last = names.pop();
     if (last?.startsWith(WHITEOUT_PREFIX) !== true) return;
@@ -73,7 +79,7 @@ export class Flattener {
     const children = this.#findDirectory(names, entry)?.children;
     if (children === undefined) return; // Nothing below, so nothing to hide.
     if (last === OPAQUE_NAME) {
-      for (const [name, inode] of children) removeName(children, name, inode);
+      for (const [name, inode] of children) this.#removeName(children, name, inode);
       return;
     }
     const hidden = asByteString(last.slice(WHITEOUT_PREFIX.length));
@@ -84,7 +90,7 @@ export class Flattener {
       );
     }
     const inode = children.get(hidden);
-    if (inode !== undefined) removeName(children, hidden, inode);
+    if (inode !== undefined) this.#removeName(children, hidden, inode);
   }
 
   #put(names: ByteString[], entry: LayerEntry, slot: number): void {
@@ -105,7 +111,7 @@ export class Flattener {
       // What a layer changes lies with that layer, and the lower one's chunks stay as they are.
       old.move(this.#layerIndex, slot);
     } else {
-      if (old !== undefined) removeName(parent, name, old);
+      if (old !== undefined) this.#removeName(parent, name, old);
       parent.set(ownByteString(name), this.#newInode(entry, slot));
     }
   }
@@ -122,9 +128,9 @@ export class Flattener {
       throw invalid(entry, `hard link to itself: ${shown}`);
     const old = parent.get(name);
     if (old === target) return;
-    if (old !== undefined) removeName(parent, name, old);
-    // The inode's attributes stay as its own entry gave them: a link is a name, as for tar.
+    // The inode's attributes stay as its own entry gave them: a link is a name, as for tar. What goes may be where the target is.
     target.nameCount++;
+    if (old !== undefined) this.#removeName(parent, name, old);
     parent.set(ownByteString(name), target);
   }
 
@@ -210,15 +216,20 @@ export class Flattener {
     }
     return here;
   }
-}
 
-/** Takes a name away; of what lies below a directory, every inode loses the names it had there. */
-function removeName(children: Map<ByteString, TreeInode>, name: ByteString, inode: TreeInode): void {
-  children.delete(name);
-  const gone = [inode];
-  for (let next = gone.pop(); next !== undefined; next = gone.pop()) {
-    next.nameCount--;
-    for (const child of next.children?.values() ?? []) gone.push(child);
+  /** Takes a name away; of what lies below a directory, every inode loses the names it had there. */
+  #removeName(children: Map<ByteString, TreeInode>, name: ByteString, inode: TreeInode): void {
+    children.delete(name);
+    const gone = [inode];
+    for (let next = gone.pop(); next !== undefined; next = gone.pop()) {
+      next.nameCount--;
+      if (next.nameCount === 0) this.#hide(next.layerIndex, next.body);
+      for (const child of next.children?.values() ?? []) gone.push(child);
+    }
+  }
+
+  #hide(layerIndex: number, body: FileBody | undefined): void {
+    if (body !== undefined && body.runs.length > 0) this.#hidden.add(layerIndex);
   }
 }
 

@@ -9,6 +9,8 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 
 import { isLambdaImgError } from "../../src/base/error.ts";
+import { hiddenRanges, visibleBodies } from "../../src/convert/hide.ts";
+import { Flattener } from "../../src/tree/flatten.ts";
 import {
   compareTrees,
   testWith,
@@ -18,7 +20,7 @@ import {
   type Judge,
   type JudgedEntry,
 } from "../support/judge.ts";
-import { flattenTars } from "../support/layer-tree.ts";
+import { flattenTars, makeSegment } from "../support/layer-tree.ts";
 import { modelTree, tarOfEntries, type ModelEntry } from "../support/model-layers.ts";
 import { temporaryDirectory, writeLayout } from "../support/oci-layout.ts";
 import { canOverlay, overlayTree } from "./_overlay.ts";
@@ -52,6 +54,24 @@ test(`the flattener and the naive model agree on tree and refusals (seed ${SEED}
     }),
     { numRuns: RUNS, seed: SEED },
   );
+});
+
+test(`the flattener tells of just those layers of which something is hidden (seed ${SEED}, ${RUNS} runs)`, () => {
+  const all = stacks({ hasSymlinks: true, hasHardlinks: true, hasOddPaths: true });
+  let told = 0;
+  fc.assert(
+    fc.property(all, (drawn) => {
+      const layers = tarsOf(prune(drawn).layers).map((tar) => [...makeSegment(tar).entries]);
+      const flattener = new Flattener();
+      for (const entries of layers) flattener.applyLayer(entries);
+      const shown = visibleBodies(flattener.finish(), layers.length);
+      const hidden = layers.flatMap((entries, i) => (hiddenRanges(entries, shown[i]!).size > 0 ? [i] : []));
+      expect([...flattener.layersWithHidden].sort((a, b) => a - b)).toEqual(hidden);
+      told += hidden.length;
+    }),
+    { numRuns: RUNS, seed: SEED },
+  );
+  expect(told).toBeGreaterThan(RUNS / 10);
 });
 
 test("the stacks that are drawn reach what they are for", () => {
