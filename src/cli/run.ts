@@ -4,6 +4,7 @@ import { spawn, type ChildProcess } from "node:child_process";
 import { mkdtemp, readFile, rmdir } from "node:fs/promises";
 import { constants } from "node:os";
 import { join } from "node:path";
+import { isatty } from "node:tty";
 
 import { ImageDevice } from "../device/image-device.ts";
 import { Ext4Reader } from "../ext4/reader.ts";
@@ -27,6 +28,7 @@ interface Use {
   readonly signal: AbortSignal;
 }
 
+const STDIN_FD = 0;
 /** Status of a process whose namespaces cannot be made, as other engines have it. */
 const STATUS_NO_START = 125;
 const FORWARDED: readonly NodeJS.Signals[] = ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2"];
@@ -134,9 +136,11 @@ async function runProcess(root: string, planned: ImageProcess): Promise<number> 
     ],
     { stdio: "inherit", env: hostEnvironment() },
   );
+  // Not process.stdin.isTTY: with the stream Node makes stdin non-blocking, and it is the command's as well.
+  const isFromTerminal = isatty(STDIN_FD);
   const listeners = FORWARDED.map((signal) => {
     const forward = (): void => {
-      if (process.stdin.isTTY && FROM_TERMINAL.includes(signal)) return;
+      if (isFromTerminal && FROM_TERMINAL.includes(signal)) return;
       void forwardSignal(child, signal);
     };
     process.on(signal, forward);

@@ -1,8 +1,9 @@
 /** `lambda-img run`: the image's own command, as its config says. */
-import { execFileSync, spawn } from "node:child_process";
+import { execFileSync, spawn, type ChildProcessByStdio } from "node:child_process";
 import { once } from "node:events";
 import { mkdirSync, readdirSync, readFileSync, realpathSync, writeFileSync } from "node:fs";
 import path from "node:path";
+import type { Readable, Writable } from "node:stream";
 
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
@@ -128,16 +129,8 @@ describe.skipIf(!isBuilt)("lambda-img run (needs npm run build)", () => {
       expect([status, stderr]).toEqual([2, expect.stringContaining("Read-only file system")]);
     });
 
-    test("passes stdin on, and signals", async () => {
-      const words = [
-        "run",
-        "numbered",
-        "-q",
-        "--",
-        "-c",
-        'trap "echo caught; exit 3" TERM; echo ready; read line; echo "$line"; read more',
-      ];
-      const child = spawn(process.execPath, [BIN, ...words], {
+    const runScript = (script: string): ChildProcessByStdio<Writable, Readable, null> =>
+      spawn(process.execPath, [BIN, "run", "numbered", "-q", "--", "-c", script], {
         cwd: home.path,
         env: {
           PATH: process.env["PATH"] ?? "",
@@ -148,6 +141,11 @@ describe.skipIf(!isBuilt)("lambda-img run (needs npm run build)", () => {
         },
         stdio: ["pipe", "pipe", "inherit"],
       });
+
+    test("passes stdin on, and signals", async () => {
+      const child = runScript(
+        'trap "echo caught; exit 3" TERM; echo ready; read line; echo "$line"; read more',
+      );
       const closed = once(child, "close");
       let stdout = "";
       child.stdout.setEncoding("utf8").on("data", (text: string) => {
@@ -159,6 +157,20 @@ describe.skipIf(!isBuilt)("lambda-img run (needs npm run build)", () => {
       expect(await closed).toEqual([3, null]);
       expect(stdout).toBe("ready\na line\ncaught\n");
       expect(leftovers()).toEqual([]);
+    });
+
+    test("leaves stdin as it was after a signal", async () => {
+      // What the signal interrupts may begin again, or not.
+      const child = runScript('trap "echo caught" USR1; echo ready; read one; read two && echo "got $two"');
+      const closed = once(child, "close");
+      let stdout = "";
+      child.stdout.setEncoding("utf8").on("data", (text: string) => {
+        stdout += text;
+        if (text === "ready\n") child.kill("SIGUSR1");
+        if (text === "caught\n") child.stdin.write("line\nline\n");
+      });
+      expect(await closed).toEqual([0, null]);
+      expect(stdout).toBe("ready\ncaught\ngot line\n");
     });
 
     test.each<[number, string, readonly string[]]>([
