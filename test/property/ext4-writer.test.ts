@@ -1,4 +1,4 @@
-// ⚡ uses: process
+// ⚡ uses: process, Buffer
 /** Any tree becomes a disk image that e2fsck, our reader and the kernel find right. FUZZ_RUNS raises the number. */
 import fc from "fast-check";
 import { describe, expect, vi } from "vitest";
@@ -42,24 +42,59 @@ const attributes = fc
   )
   .map((pairs) => Object.fromEntries(pairs));
 
-const sparse = fc
-  .tuple(
-    fc.array(fc.integer({ min: 1, max: 9000 }), { minLength: 1, maxLength: 12 }),
-    fc.integer({ min: 0, max: 50_000 }),
-  )
-  .map(([gaps, tail]) => {
-    let at = 0;
-    const parts = gaps.map((gap, i) => {
-      const offset = (at += gap);
-      const bytes = "p".repeat(1 + ((gap * 7 + i) % 6000));
-      at += bytes.length;
-      return { offset, bytes };
-    });
-    return { sizeBytes: at + tail, parts };
+/** Bytes without a period that a block or a chunk has, so that one put in another's place is seen. */
+const NOISE = Buffer.from(noise(2 ** 21)).toString("latin1");
+
+const body = fc
+  .tuple(fc.constantFrom(0, 1, 4095, 4096, 4097, 20_000, 600_000, 2 ** 19, 2 ** 20 + 1), fc.nat(2 ** 19))
+  .map(([sizeBytes, from]) => NOISE.slice(from, from + sizeBytes));
+
+/** How far a part lies behind the one before, and how many bytes it has. */
+type Part = readonly [gap: number, sizeBytes: number];
+
+const parts: fc.Arbitrary<Part[]> = fc.oneof(
+  {
+    weight: 3,
+    arbitrary: fc.array(fc.tuple(fc.integer({ min: 1, max: 9000 }), fc.integer({ min: 1, max: 6000 })), {
+      minLength: 1,
+      maxLength: 12,
+    }),
+  },
+  // Whole chunks, of which holes take the first bytes and the last.
+  {
+    weight: 2,
+    arbitrary: fc.array(
+      fc.tuple(
+        fc.constantFrom(1, 512, 4095, 4608, 2 ** 19, 2 ** 21 + 1),
+        fc.integer({ min: 1, max: 1_200_000 }),
+      ),
+      { minLength: 1, maxLength: 3 },
+    ),
+  },
+  // Hundreds of blocks, each with a byte or a few: many chunks, and with holes between them many extents.
+  {
+    weight: 1,
+    arbitrary: fc
+      .tuple(fc.constantFrom(100, 128, 340, 341, 700), fc.constantFrom(4093, 4096, 8192, 8191))
+      .map(([count, step]) =>
+        Array.from({ length: count }, (_, i): Part => [step - 1 - (i % 3), 1 + (i % 3)]),
+      ),
+  },
+);
+
+const sparse = fc.tuple(parts, fc.nat(50_000), fc.nat(2 ** 18)).map(([gapped, tail, from]) => {
+  let at = 0;
+  const placed = gapped.map(([gap, sizeBytes], i) => {
+    const offset = at + gap;
+    at = offset + sizeBytes;
+    const start = (from + i * 1009) % 2 ** 19;
+    return { offset, bytes: NOISE.slice(start, start + sizeBytes) };
   });
+  return { sizeBytes: at + tail, parts: placed };
+});
 
 const content: fc.Arbitrary<Partial<RecipeEntry>> = fc.oneof(
-  { weight: 4, arbitrary: value([0, 1, 4095, 4096, 4097, 20_000, 600_000]).map((body) => ({ body })) },
+  { weight: 4, arbitrary: body.map((bytes) => ({ body: bytes })) },
   { weight: 2, arbitrary: sparse.map((holes) => ({ sparse: holes })) },
   { weight: 2, arbitrary: value([1, 59, 60, 4095]).map((target) => ({ target })) },
   { weight: 1, arbitrary: fc.constant({ type: "fifo" as const }) },
@@ -149,3 +184,11 @@ describe(`any tree (FUZZ_SEED=${SEED})`, () => {
     );
   });
 });
+
+function noise(length: number): Uint8Array {
+  let state = 1;
+  return Uint8Array.from({ length }, () => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    return state >>> 24;
+  });
+}
