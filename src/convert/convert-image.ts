@@ -240,8 +240,8 @@ async function convertLayers(
   return { layers, fresh };
 }
 
-/** Runs of a file without holes: whole chunks, what fills the chunk of its group, and the rest. */
-const CUT_RUNS_MAX = 3;
+/** Runs of a file without holes: whole chunks, what fills the chunk of its group, and the rest, which two chunks of tails can share. */
+const CUT_RUNS_MAX = 4;
 
 async function findLayers(
   conversion: Conversion,
@@ -254,7 +254,7 @@ async function findLayers(
     const layer = await reuse.find(diffId);
     if (layer === undefined) continue;
     for (const entry of layer.segment.entries) {
-      // Never more than reading the layer takes: a region gives one run, and cutting the file two others at most.
+      // Never more than reading the layer takes: a region gives one run, and cutting the file three others at most.
       const regionCount = Math.max(0, (entry.body?.runs.length ?? 0) - CUT_RUNS_MAX);
       entryBudget.take(entry, regionCount);
     }
