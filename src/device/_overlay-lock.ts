@@ -60,13 +60,21 @@ async function ownerOf(path: string): Promise<string | undefined> {
 async function ownerText(pid: number): Promise<string> {
   const boot = (await textOf("/proc/sys/kernel/random/boot_id")).trim();
   const namespace = await readlink("/proc/self/ns/pid").catch(() => ""); // No /proc, or one that is not ours to read.
-  return `${boot}:${namespace.replace(/\D/g, "")}:${pid}:${await startOf(pid)}`;
+  return `${boot}:${namespace.replace(/\D/g, "")}:${pid}:${(await statusOf(pid)).start}`;
 }
 
-/** proc_pid_stat(5): the fields after the last `)` begin with the third; starttime is the 22nd. */
-async function startOf(pid: number): Promise<string> {
+interface ProcessStatus {
+  /** One letter. */
+  readonly state: string;
+  readonly threadCount: string;
+  readonly start: string;
+}
+
+/** proc_pid_stat(5): the fields after the last `)` begin with the third; empty where they cannot be read. */
+async function statusOf(pid: number): Promise<ProcessStatus> {
   const stat = await textOf(`/proc/${pid}/stat`);
-  return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19] ?? "";
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  return { state: fields[0] ?? "", threadCount: fields[17] ?? "", start: fields[19] ?? "" };
 }
 
 /** True where the process cannot be running; false also where that cannot be known. */
@@ -79,8 +87,11 @@ async function isDead(owner: string): Promise<boolean> {
   if (namespace !== here[2]) return false; // A pid of another container says nothing here.
   const pid = Number(pidText);
   if (!isRunning(pid)) return true;
-  const startNow = await startOf(pid);
-  return startNow !== "" && startNow !== start; // Empty: hidden from us, or no /proc.
+  const now = await statusOf(pid);
+  // It has ended, and nobody has asked for its status, as of what was orphaned where process 1 does not reap. While a
+  // thread of it is still in the kernel its files are open: those are counted.
+  if (now.state === "Z" && now.threadCount === "1") return true;
+  return now.start !== "" && now.start !== start; // Empty: hidden from us, or no /proc.
 }
 
 function isRunning(pid: number): boolean {

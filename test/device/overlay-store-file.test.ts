@@ -1,5 +1,5 @@
 import { execFileSync, spawn } from "node:child_process";
-import { mkdtemp, mkdir, readdir, readFile, rm, stat, symlink, writeFile } from "node:fs/promises";
+import { lstat, mkdtemp, mkdir, readdir, readFile, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -186,6 +186,13 @@ test("the file reads with nothing but the page of its format and noble", async (
 });
 
 describe("the lock", () => {
+  async function ownerOf(pid: number): Promise<string> {
+    const boot = (await readFile("/proc/sys/kernel/random/boot_id", "utf8")).trim();
+    const pidSpace = execFileSync("readlink", ["/proc/self/ns/pid"]).toString().replace(/\D/g, "");
+    const fields = (await readFile(`/proc/${pid}/stat`, "utf8")).split(") ").at(-1)!.split(" ");
+    return `${boot}:${pidSpace}:${pid}:${fields[19]!}`;
+  }
+
   test("keeps a second use away, by other names, too, and goes when the first one ends", async () => {
     const first = await opened();
     await symlink(path, join(directory, "other"));
@@ -206,15 +213,9 @@ describe("the lock", () => {
   });
 
   test("of a process that died is passed over, of one that lives it is not", async () => {
-    const owner = async (pid: number): Promise<string> => {
-      const boot = (await readFile("/proc/sys/kernel/random/boot_id", "utf8")).trim();
-      const pidSpace = execFileSync("readlink", ["/proc/self/ns/pid"]).toString().replace(/\D/g, "");
-      const fields = (await readFile(`/proc/${pid}/stat`, "utf8")).split(") ").at(-1)!.split(" ");
-      return `${boot}:${pidSpace}:${pid}:${fields[19]!}`;
-    };
     const lockPath = `${path}.lock-0123456789abcdef`;
     const child = spawn("sleep", ["1000"]);
-    const text = await owner(child.pid!);
+    const text = await ownerOf(child.pid!);
     await symlink(text, lockPath);
     expect(await failureOf(opened())).toBe("OVERLAY_UNAVAILABLE");
     await expect(opened()).rejects.toThrow(`names process ${child.pid}`);
@@ -231,6 +232,25 @@ describe("the lock", () => {
     await ended;
     await (await opened()).store.close();
     expect(await readdir(directory)).toEqual(["overlay"]);
+  });
+
+  test("of a process that has ended is passed over, though its parent has not asked how", async () => {
+    // The shell becomes a program that does not wait for the child that it has then.
+    const parent = spawn("sh", ["-c", 'sleep 1000 & echo "$!"; exec sleep 1000'], {
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    try {
+      const pid = Number(await new Promise<Buffer>((resolve) => parent.stdout.once("data", resolve)));
+      const lockPath = `${path}.lock-0123456789abcdef`;
+      await symlink(await ownerOf(pid), lockPath);
+      expect(await failureOf(opened())).toBe("OVERLAY_UNAVAILABLE");
+      process.kill(pid, "SIGKILL");
+      await expect.poll(() => readFile(`/proc/${pid}/stat`, "utf8")).toContain(") Z ");
+      await (await opened()).store.close();
+      await expect(lstat(lockPath)).rejects.toThrow("ENOENT");
+    } finally {
+      parent.kill("SIGKILL");
+    }
   });
 
   test.each([
