@@ -19,6 +19,8 @@ export class SimulatedDisk implements OverlayMedium {
   /** One more such call than that fails, but power stays. */
   failure: Error | undefined;
   writtenEnd = 0;
+  /** How long each write and sync takes. */
+  pause: () => Promise<void> = () => Promise.resolve();
 
   constructor(durable: Map<number, Uint8Array> = new Map()) {
     this.#durable = durable;
@@ -45,7 +47,7 @@ export class SimulatedDisk implements OverlayMedium {
   }
 
   async write(bytes: Uint8Array, offset: number): Promise<void> {
-    await Promise.resolve();
+    await this.pause();
     if (this.callsLeft < 0) throw new PowerLost();
     this.#put(bytes, offset);
     this.#count();
@@ -54,7 +56,7 @@ export class SimulatedDisk implements OverlayMedium {
 
   async sync(): Promise<void> {
     const unsynced = [...this.#unsynced].map(([index, cells]) => [index, cells.length] as const);
-    await Promise.resolve();
+    await this.pause();
     this.#count();
     // What was written while this sync was under way may not be covered.
     for (const [index, count] of unsynced) {
