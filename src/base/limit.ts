@@ -16,6 +16,8 @@ export const ARCHIVE_ENTRY_COUNT_MAX = 100_000;
 
 /** The header of one gzip member, whose name and comment may have any length. */
 export const GZIP_HEADER_BYTES_MAX: number = 256 * KIB;
+/** The window of a zstd frame: what libzstd takes unless it is told otherwise (ZSTD_WINDOWLOG_LIMIT_DEFAULT). */
+export const ZSTD_WINDOW_BYTES_MAX: number = 128 * MIB;
 /** One PAX extended header, GNU long name or sparse map in a tar: beyond any path with any xattrs. */
 export const TAR_EXTENSION_BYTES_MAX: number = 16 * MIB;
 /** Regions of one sparse file. */

@@ -1,5 +1,7 @@
 /** zstd (RFC 8878) by zstddec, which is libzstd in WebAssembly: node:zlib has none before Node 22.15. */
+import { viewOf } from "../base/bytes.ts";
 import { LambdaImgError } from "../base/error.ts";
+import { ZSTD_WINDOW_BYTES_MAX } from "../base/limit.ts";
 import { KIB, divCeil } from "../base/units.ts";
 import type { Feed } from "./_feed.ts";
 
@@ -7,14 +9,18 @@ import type { Feed } from "./_feed.ts";
 const INPUT_BYTES = 64 * KIB;
 /** The smallest frame is a skippable one without content (RFC 8878 3.1.2). */
 const FRAME_BYTES_MIN = 8;
+/** Magic number, descriptor, window descriptor, dictionary ID and content size (RFC 8878 3.1.1.1). */
+const FRAME_HEADER_BYTES_MAX = 18;
+const FRAME_MAGIC = 0xfd2fb528;
 /** Steps granted to finish an abandoned decoder, which then frees its memory. */
 const ABANDONED_STEPS_MAX = 256;
 
 /**
  * Decompresses any number of frames, skippable ones left out.
- * @throws LAYER_INVALID
+ * @throws LAYER_INVALID, COMPRESSION_UNSUPPORTED
  */
 export async function* unzstd(feed: Feed, label: string): AsyncGenerator<Uint8Array, void, undefined> {
+  checkWindow(await feed.peek(FRAME_HEADER_BYTES_MAX), label);
   const { ZSTDDecoder } = await import("zstddec/stream");
   const decoder = new ZSTDDecoder();
   await decoder.init();
@@ -41,6 +47,34 @@ export async function* unzstd(feed: Feed, label: string): AsyncGenerator<Uint8Ar
   } finally {
     if (!isFinished) abandon(queue, output);
   }
+}
+
+/** The decoder calls such a frame damaged, and it is not. Of the first frame only: those behind it are mostly made like it. */
+function checkWindow(head: Uint8Array, label: string): void {
+  const windowBytes = windowBytesOf(head);
+  if (windowBytes === undefined || windowBytes <= ZSTD_WINDOW_BYTES_MAX) return;
+  throw new LambdaImgError(
+    "COMPRESSION_UNSUPPORTED",
+    `${label}: unsupported compression: expected zstd with a window of at most ${ZSTD_WINDOW_BYTES_MAX} bytes, found ${windowBytes}`,
+    { details: { limitBytes: ZSTD_WINDOW_BYTES_MAX, foundBytes: windowBytes } },
+  );
+}
+
+/** RFC 8878 3.1.1.1: the window of the frame that begins so; `undefined` where none does, or its header is cut. */
+function windowBytesOf(head: Uint8Array): number | undefined {
+  const view = viewOf(head);
+  if (head.length < 6 || view.getUint32(0, true) !== FRAME_MAGIC) return undefined;
+  const descriptor = view.getUint8(4);
+  const isSingleSegment = (descriptor & 0x20) !== 0;
+  if (!isSingleSegment) {
+    const base = 2 ** (10 + (view.getUint8(5) >>> 3));
+    return base + (base / 8) * (view.getUint8(5) & 7);
+  }
+  // The window is the content then; what has a size of one or two bytes is small.
+  const sizeAt = 5 + ([0, 1, 2, 4][descriptor & 3] ?? 0);
+  const sizeForm = descriptor >>> 6;
+  if (sizeForm < 2 || head.length < sizeAt + (sizeForm === 2 ? 4 : 8)) return undefined;
+  return sizeForm === 2 ? view.getUint32(sizeAt, true) : Number(view.getBigUint64(sizeAt, true));
 }
 
 /** A synchronous iterable over asynchronous input: one piece is kept ready, which is all a step can take. */

@@ -152,6 +152,34 @@ test.each([
   }
 });
 
+/** A zstd frame of "hello", in one block without compression, behind a header of these bytes (RFC 8878 3.1.1). */
+function zstdFrame(...header: readonly number[]): Uint8Array {
+  return Uint8Array.from([0x28, 0xb5, 0x2f, 0xfd, ...header, (5 << 3) | 1, 0, 0, ...text("hello")]);
+}
+
+test.each([
+  ["1 KiB", [0, 0]],
+  ["128 MiB", [0, 17 << 3]],
+])("zstd with a window of %s is read", async (_name, header) => {
+  for (const sizeBytes of [100, 1]) {
+    const found = await collect(decompress(slices(zstdFrame(...header), sizeBytes), "layer 0"));
+    expect(found).toEqual(text("hello"));
+  }
+});
+
+test.each([
+  ["an eighth more than 128 MiB", [0, (17 << 3) | 1], 144 * 2 ** 20],
+  ["256 MiB", [0, 18 << 3], 2 ** 28],
+  ["all its content, above 128 MiB", [0xa0, 1, 0, 0, 8], 2 ** 27 + 1],
+  ["all its content, with a size of 8 bytes", [0xe1, 9, 0, 0, 0, 0, 1, 0, 0, 0], 2 ** 32],
+])("zstd with a window of %s is unsupported, not damaged", async (_name, header, foundBytes) => {
+  for (const sizeBytes of [100, 1]) {
+    const error = await failure(zstdFrame(...header), sizeBytes);
+    expect(error.code).toBe("COMPRESSION_UNSUPPORTED");
+    expect(error.details).toEqual({ limitBytes: 2 ** 27, foundBytes });
+  }
+});
+
 /** An input that counts what is asked of it, and remembers whether it was closed. */
 class Probe {
   askedCount = 0;
