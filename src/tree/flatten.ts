@@ -20,12 +20,23 @@ import type { LayerSlots, Tree } from "./tree.ts";
 const WHITEOUT_PREFIX = ".wh.";
 // layer.md, "Opaque Whiteout": hides every lower child of the directory it is in.
 const OPAQUE_NAME = ".wh..wh..opq";
+// AUFS kept files with several names here; the layer's other entries are hard links to them.
+const AUFS_LINKS_NAME = ".wh..wh.plnk";
+
+/** A file that AUFS kept aside, and its inode once a hard link has given it a name in the tree. */
+interface AsideFile {
+  readonly entry: LayerEntry;
+  readonly slot: number;
+  inode: TreeInode | undefined;
+}
 
 /** Layers in, tree out. Memory is proportional to the number of inodes; no bytes of files are held. */
 export class Flattener {
   readonly #root: TreeInode = TreeInode.directory(0, -1);
   readonly #slots: LayerSlots[] = [];
   readonly #hidden = new Set<number>();
+  /** Of the layer at hand, by path. */
+  readonly #aside = new Map<string, AsideFile>();
   #layerIndex = 0;
   /** The next directory slot that no entry of the layer has: for directories without one. */
   #impliedSlot = 0;
@@ -53,11 +64,14 @@ export class Flattener {
     for (const entry of entries) {
       ordinal++;
       const names = splitPath(entry.path);
+      const slot = slots[ordinal] ?? -1;
       // What lies below a name with the prefix is no content either: AUFS kept its links in `.wh..wh.plnk/`.
       if (entry.path.includes(WHITEOUT_PREFIX) && names.some((name) => name.startsWith(WHITEOUT_PREFIX)))
-        this.#hide(this.#layerIndex, entry.body);
-      else this.#put(names, entry, slots[ordinal] ?? -1);
+        this.#passOver(names, entry, slot);
+      else this.#put(names, entry, slot);
     }
+    for (const aside of this.#aside.values()) this.#dropAside(aside);
+    this.#aside.clear();
     this.#slots.push({ files, directories: this.#impliedSlot });
     this.#layerIndex++;
   }
@@ -93,6 +107,24 @@ export class Flattener {
     if (inode !== undefined) this.#removeName(children, hidden, inode);
   }
 
+  /** An entry that is not in the tree by its own path. */
+  #passOver(names: readonly ByteString[], entry: LayerEntry, slot: number): void {
+    if (entry.type !== "file" || names.at(-2) !== AUFS_LINKS_NAME) {
+      this.#hide(this.#layerIndex, entry.body);
+      return;
+    }
+    const path = names.join("/");
+    const before = this.#aside.get(path);
+    if (before !== undefined) this.#dropAside(before);
+    this.#aside.set(path, { entry, slot, inode: undefined });
+  }
+
+  /** Takes the name away that the file had where AUFS kept it: it counted as one. */
+  #dropAside({ entry, inode }: AsideFile): void {
+    if (inode !== undefined) inode.nameCount--;
+    if (inode === undefined || inode.nameCount === 0) this.#hide(this.#layerIndex, entry.body);
+  }
+
   #put(names: ByteString[], entry: LayerEntry, slot: number): void {
     const name = names.pop();
     if (name === undefined) {
@@ -118,9 +150,10 @@ export class Flattener {
 
   #link(parent: Map<ByteString, TreeInode>, name: ByteString, entry: LayerEntry): void {
     const targetNames = splitPath(entry.linkTarget);
+    const aside = this.#asideInode(targetNames);
     const targetName = targetNames.pop();
     const directory = targetName === undefined ? undefined : this.#findDirectory(targetNames, entry);
-    const target = targetName === undefined ? undefined : directory?.children?.get(targetName);
+    const target = aside ?? (targetName === undefined ? undefined : directory?.children?.get(targetName));
     const shown = showByteString(entry.linkTarget);
     if (target === undefined) throw invalid(entry, `hard link to a path that does not exist: ${shown}`);
     if (target.type === "dir") throw invalid(entry, `hard link to a directory: ${shown}`);
@@ -132,6 +165,13 @@ export class Flattener {
     target.nameCount++;
     if (old !== undefined) this.#removeName(parent, name, old);
     parent.set(ownByteString(name), target);
+  }
+
+  /** The inode of a file that AUFS kept aside under these names; its name there counts until the layer ends. */
+  #asideInode(names: readonly ByteString[]): TreeInode | undefined {
+    const aside = names.at(-2) === AUFS_LINKS_NAME ? this.#aside.get(names.join("/")) : undefined;
+    if (aside !== undefined) aside.inode ??= this.#newInode(aside.entry, aside.slot);
+    return aside?.inode;
   }
 
   #newInode(entry: LayerEntry, slot: number): TreeInode {

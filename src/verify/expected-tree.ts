@@ -32,6 +32,7 @@ export function expectedTree(
 ): FileTree {
   const model = new Model();
   for (const records of layers) {
+    model.beginLayer();
     // Whiteouts hide what lower layers have, so all of them come before the layer's own entries.
     for (const { entry } of records) model.applyWhiteout(entry);
     for (const record of records) model.applyEntry(record);
@@ -41,6 +42,12 @@ export function expectedTree(
 
 class Model {
   readonly #nodes: Map<ByteString, Node> = new Map([[ROOT, impliedDirectory()]]);
+  /** Files of this layer that AUFS kept where only hard links lead, by cleaned path. */
+  readonly #linkedOnly = new Map<string, Node>();
+
+  beginLayer(): void {
+    this.#linkedOnly.clear();
+  }
 
   applyWhiteout(entry: TarEntry): void {
     const names = namesOf(entry.path, entry);
@@ -65,7 +72,11 @@ class Model {
   applyEntry({ entry, content }: LayerRecord): void {
     const names = namesOf(entry.path, entry);
     // A whiteout, or something below a name that looks like one.
-    if (names.some(isWhiteoutName)) return;
+    if (names.some(isWhiteoutName)) {
+      if (names.at(-2) === ".wh..wh.plnk" && entry.type === "file")
+        this.#linkedOnly.set(names.join("/"), nodeOf(entry, "file", content));
+      return;
+    }
     const name = names.pop();
     if (name === undefined) {
       if (entry.type !== "dir") throw invalid(entry, `the root directory cannot become a ${entry.type}`);
@@ -105,6 +116,12 @@ class Model {
   /** A hard link is one more name; the file keeps the attributes that its own entry gave it. */
   #link(directory: ByteString, name: ByteString, entry: TarEntry): void {
     const targetNames = namesOf(entry.linkTarget, entry);
+    const linkedOnly = this.#linkedOnly.get(targetNames.join("/"));
+    if (linkedOnly !== undefined) {
+      this.#remove(directory, name);
+      this.#add(directory, name, linkedOnly);
+      return;
+    }
     const targetName = targetNames.pop();
     const targetDirectory = targetName === undefined ? undefined : this.#resolve(targetNames, entry, "find");
     if (targetName === undefined || targetDirectory === undefined) {

@@ -217,6 +217,23 @@ export const WHITEOUT_CASES: readonly StackCase[] = [
     umoci: AUFS,
   },
   {
+    name: "a hard link to a file that AUFS kept aside is that file",
+    layers: [
+      [["f", "a", "0"]],
+      [
+        ["d", ".wh..wh.plnk"],
+        ["f", ".wh..wh.plnk/1.2", "x"],
+        ["f", ".wh..wh.plnk/3.4", "not linked"],
+        ["h", "a", ".wh..wh.plnk/1.2"],
+        ["h", "d/b", ".wh..wh.plnk/1.2"],
+        ["f", ".wh..wh.plnk/5.6", "y"],
+        ["h", "c", ".wh..wh.plnk/5.6"],
+      ],
+    ],
+    tree: { "/a": "f x #1", "/c": "f y", "/d": "d implied", "/d/b": "f x #1" },
+    umoci: AUFS,
+  },
+  {
     name: "a character device 0:0 is a device, no whiteout",
     layers: [[["f", "a", "1"]], [["c", "a", "0:0"]]],
     tree: { "/a": "c 0:0" },

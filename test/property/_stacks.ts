@@ -55,6 +55,11 @@ function entry({ hasSymlinks, hasHardlinks, hasOddPaths }: StackOptions): fc.Arb
   const whiteoutPath = fc
     .tuple(fc.array(name, { maxLength: 2 }), whiteout)
     .map(([names, last]): ModelEntry => ({ path: [...names, last].join("/"), type: "file" }));
+  // AUFS has it in the root directory only.
+  const aside = fc.tuple(attributes, fc.string({ maxLength: 3 })).map(([fields, body]): ModelEntry => ({
+    ...{ path: ".wh..wh.plnk/x", type: "file", body: ascii(body) },
+    ...fields,
+  }));
   const made = (
     part: fc.Arbitrary<Partial<ModelEntry> & Pick<ModelEntry, "type">>,
   ): fc.Arbitrary<ModelEntry> =>
@@ -66,6 +71,7 @@ function entry({ hasSymlinks, hasHardlinks, hasOddPaths }: StackOptions): fc.Arb
     },
     { weight: 5, arbitrary: made(fc.constant({ type: "dir" })) },
     { weight: 4, arbitrary: whiteoutPath },
+    { weight: hasHardlinks ? 1 : 0, arbitrary: aside },
     { weight: 1, arbitrary: made(fc.constant({ type: "fifo", xattrs: {} })) },
     { weight: 1, arbitrary: made(fc.constant({ type: "char", rdev: [1, 3], xattrs: {} } as const)) },
     {
@@ -75,6 +81,10 @@ function entry({ hasSymlinks, hasHardlinks, hasOddPaths }: StackOptions): fc.Arb
     {
       weight: hasHardlinks ? 6 : 0,
       arbitrary: made(path.map((to) => ({ type: "hardlink", target: to, xattrs: {} }))),
+    },
+    {
+      weight: hasHardlinks ? 1 : 0,
+      arbitrary: made(fc.constant({ type: "hardlink", target: ".wh..wh.plnk/x", xattrs: {} })),
     },
     {
       weight: 1,
@@ -89,7 +99,9 @@ function ascii(text: string): string {
 
 /** Two to four layers. */
 export function stacks(options: StackOptions): fc.Arbitrary<readonly Layer[]> {
-  return fc.array(fc.array(entry(options), { minLength: 1, maxLength: 9 }), { minLength: 2, maxLength: 4 });
+  const entryCountMax = options.hasHardlinks ? 10 : 9;
+  const layer = fc.array(entry(options), { minLength: 1, maxLength: entryCountMax });
+  return fc.array(layer, { minLength: 2, maxLength: 4 });
 }
 
 /** A stack without the entries that the model refuses, and each stack that ends in such an entry. */

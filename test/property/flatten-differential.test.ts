@@ -86,6 +86,10 @@ test("the stacks that are drawn reach what they are for", () => {
   expect(share((tree) => tree.some(({ link }) => link !== undefined))).toBeGreaterThan(0.1);
   expect(share((tree) => tree.some(({ type }) => type === "symlink"))).toBeGreaterThan(0.3);
   expect(share((tree) => tree.length > 8)).toBeGreaterThan(0.3);
+  const linksAside = pruned.filter(({ layers }) =>
+    layers.flat().some((entry) => entry.target === ".wh..wh.plnk/x"),
+  );
+  expect(linksAside.length).toBeGreaterThan(5);
 });
 
 const whiteoutsFirst = (layer: Layer): Layer => [

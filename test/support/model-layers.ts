@@ -121,12 +121,16 @@ function applyLayer(paths: Paths, layer: readonly ModelEntry[]): void {
     if ([".wh.", ".wh..", ".wh..."].includes(name)) throw new ModelRefusal("WHITEOUT_INVALID", path);
     remove(paths, `${directory}/${name.slice(4)}`);
   }
+  const aside: Paths = new Map();
   for (const entry of layer) {
-    if (!namesOf(entry.path).some((name) => name.startsWith(".wh."))) put(paths, entry);
+    const names = namesOf(entry.path);
+    if (!names.some((name) => name.startsWith(".wh."))) put(paths, entry, aside);
+    else if (names.at(-2) === ".wh..wh.plnk" && entry.type === "file")
+      aside.set(names.join("/"), nodeOf(entry));
   }
 }
 
-function put(paths: Paths, entry: ModelEntry): void {
+function put(paths: Paths, entry: ModelEntry, aside: Paths): void {
   const names = namesOf(entry.path);
   const name = names.pop();
   if (name === undefined) {
@@ -138,10 +142,11 @@ function put(paths: Paths, entry: ModelEntry): void {
   const old = paths.get(place);
   if (entry.type === "hardlink") {
     const targetNames = namesOf(entry.target ?? "");
+    const kept = aside.get(targetNames.join("/"));
     const last = targetNames.pop();
     const directory = last === undefined ? undefined : resolve(paths, targetNames, false);
     const from = directory === undefined ? "" : `${directory}/${last ?? ""}`;
-    const target = from === "" ? undefined : paths.get(from);
+    const target = kept ?? (from === "" ? undefined : paths.get(from));
     if (target === undefined || target.type === "dir" || from === place) {
       throw new ModelRefusal("TREE_INVALID", `hard link to ${entry.target ?? ""}`);
     }

@@ -74,6 +74,11 @@ describe("refused:", () => {
       [[layerEntry("b")], [link("a", "b"), layerEntry(".wh.b")]],
     ],
     ["a hard link to what comes later", "TREE_INVALID", [[link("a", "b"), layerEntry("b")]]],
+    [
+      "a hard link to what AUFS kept aside in a lower layer",
+      "TREE_INVALID",
+      [[layerEntry(".wh..wh.plnk/1.2")], [link("a", ".wh..wh.plnk/1.2")]],
+    ],
     ["a hard link to a directory", "TREE_INVALID", [[directory("d"), link("a", "d")]]],
     ["a hard link to the root directory", "TREE_INVALID", [[link("a", "/")]]],
     ["a hard link to itself", "TREE_INVALID", [[layerEntry("a"), link("a", "./a")]]],

@@ -33,6 +33,7 @@ describe("layers make a tree", () => {
     ["an opaque marker in the root directory", [(t) => t.file("a").file("d/b"), (t) => t.file(".wh..wh..opq").file("c")], ["/c file 644"]],
     ["an opaque marker on what is no directory", [(t) => t.file("d"), (t) => t.file("d/.wh..wh..opq")], ["/d file 644"]],
     ["names below a whiteout name", [(t) => t.dir(".wh.plnk").file(".wh.plnk/a").file("b")], ["/b file 644"]],
+    ["a hard link to what AUFS kept aside", [(t) => t.file(".wh..wh.plnk/1", "", { mode: 0o600 }).hardlink("d/b", "./.wh..wh.plnk/1")], ["/d dir 755", "/d/b file 600"]],
     ["a name that only looks like one inside", [(t) => t.file("a.wh.b")], ["/a.wh.b file 644"]],
     ["a directory keeps its names when its entry comes again", [(t) => t.dir("d").file("d/a"), (t) => t.dir("d", { mode: 0o711 })], ["/d dir 711", "/d/a file 644"]],
     ["a file replaces a directory and all below", [(t) => t.file("d/e/a"), (t) => t.file("d")], ["/d file 644"]],
