@@ -1,5 +1,6 @@
 // ⚡ uses: time
 /** Stands before a store: looks for chunks on this machine's disk first, and keeps there what the store gives. docs/cache.md. */
+import { copyOf } from "../base/bytes.ts";
 import { isLambdaImgError } from "../base/error.ts";
 import { CHUNK_BYTES, type ChunkName } from "../chunk/chunk.ts";
 import type { LookupObserver, LookupOutcome, TierName } from "../chunk/lookup-observer.ts";
@@ -52,7 +53,7 @@ export class TieredChunks implements ChunkReader {
     load.waiting++;
     const sealed = await load.sealed;
     // Each owns what it gets: the last takes the original.
-    return --load.waiting === 0 ? sealed : sealed.slice();
+    return --load.waiting === 0 ? sealed : copyOf(sealed);
   }
 
   /** Resolves when everything is kept that was to be; a bug that kept a fill from it is thrown here, once. */
@@ -95,7 +96,7 @@ export class TieredChunks implements ChunkReader {
       this.#options.observer?.filled({ tier: "disk", outcome: "failed", sizeBytes: CHUNK_BYTES });
       return;
     }
-    this.#fills.push({ name, sealed: sealed.slice() });
+    this.#fills.push({ name, sealed: copyOf(sealed) });
     if (this.#filling.size >= FILLS_AT_ONCE) return;
     // Nobody waits for it until all is settled, so that a rejection would be nobody's.
     const filling: Promise<void> = this.#writeFills(disk)

@@ -1,5 +1,5 @@
 /** The input of a decompressor: an iterator that is closed once, whose first bytes can be looked at. */
-import { concatBytes } from "../base/bytes.ts";
+import { concatBytes, copyOf } from "../base/bytes.ts";
 
 /** Reads an AsyncIterable by hand; its pieces may be lent, each until the next is asked for. */
 export class Feed {
@@ -26,7 +26,7 @@ export class Feed {
   async peek(sizeBytes: number): Promise<Uint8Array> {
     let head = (await this.next()) ?? new Uint8Array(0);
     while (head.length < sizeBytes) {
-      const before = head.slice(); // Asking for the next piece may overwrite this one.
+      const before = copyOf(head); // Asking for the next piece may overwrite this one.
       const piece = await this.next();
       if (piece === undefined) {
         head = before;

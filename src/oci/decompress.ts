@@ -2,6 +2,7 @@
 /** Decompression of layers and archives: gzip, zstd or none, decided by content. */
 import { setImmediate } from "node:timers/promises";
 
+import { copyOf } from "../base/bytes.ts";
 import { MIB } from "../base/units.ts";
 import { COMPRESSION_HEAD_BYTES, detectCompression, type Compression } from "./compression.ts";
 import { Feed } from "./_feed.ts";
@@ -16,7 +17,7 @@ export async function* decompress(
   bytes: AsyncIterable<Uint8Array>,
   label: string,
 ): AsyncGenerator<Uint8Array, void, undefined> {
-  for await (const piece of decompressLent(bytes, label)) yield piece.slice();
+  for await (const piece of decompressLent(bytes, label)) yield copyOf(piece);
 }
 
 /**

@@ -1,5 +1,5 @@
 /** Pulling from one repository of a registry (distribution-spec, "Pull"). */
-import { concatBytes } from "../base/bytes.ts";
+import { concatBytes, copyOf } from "../base/bytes.ts";
 import { DigestBuilder, digestAlgorithm, parseDigest, sha256Digest, type Digest } from "../base/digest.ts";
 import { isLambdaImgError, LambdaImgError, type ErrorCode } from "../base/error.ts";
 import { DOCUMENT_BYTES_MAX } from "../base/limit.ts";
@@ -162,7 +162,7 @@ export class RegistryClient {
           { details: { limitBytes: DOCUMENT_BYTES_MAX } },
         );
       }
-      pieces.push(piece.slice());
+      pieces.push(copyOf(piece));
     }
     return concatBytes(...pieces);
   }

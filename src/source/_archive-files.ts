@@ -1,5 +1,5 @@
 /** Files of an image in a tar archive, plain or compressed. Nothing is unpacked. */
-import { asByteString, concatBytes, showByteString, utf8ByteString } from "../base/bytes.ts";
+import { asByteString, concatBytes, copyOf, showByteString, utf8ByteString } from "../base/bytes.ts";
 import { LambdaImgError } from "../base/error.ts";
 import { DOCUMENT_BYTES_MAX, SYMLINK_FOLLOW_MAX } from "../base/limit.ts";
 import { MIB } from "../base/units.ts";
@@ -196,7 +196,7 @@ async function readDocumentBody(bytes: AsyncIterable<Uint8Array>): Promise<Uint8
   for await (const piece of bytes) {
     const isFirst = pieces.length === 0;
     if (isFirst && !/^[\s[{]/.test(String.fromCharCode(piece[0] ?? 0))) return undefined;
-    pieces.push(piece.slice()); // A copy, for a view would keep all that was decompressed with it.
+    pieces.push(copyOf(piece)); // A copy, for a view would keep all that was decompressed with it.
   }
   return concatBytes(...pieces);
 }

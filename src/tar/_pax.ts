@@ -3,7 +3,7 @@
  * counts the bytes of the whole record. Keys and values are bytes, whatever `hdrcharset` says: names on Linux are.
  */
 import type { ByteString } from "../base/bytes.ts";
-import { asByteString, showByteString, toByteString } from "../base/bytes.ts";
+import { asByteString, copyOf, showByteString, toByteString } from "../base/bytes.ts";
 import { PATH_BYTES_MAX } from "../base/limit.ts";
 import type { TarPlace } from "./_error.ts";
 import { tarError, tarInvalid } from "./_error.ts";
@@ -111,7 +111,7 @@ function takeRecord(draft: Draft, key: ByteString, value: Uint8Array, place: Tar
     draft.texts.set(key, checkedText(key, value, place));
   } else if (key.startsWith(SCHILY_XATTR)) {
     const name = checkedXattrName(asByteString(key.slice(SCHILY_XATTR.length)), place);
-    draft.xattrs.set(name, value.slice());
+    draft.xattrs.set(name, copyOf(value));
     draft.schilyNames.add(name);
   } else if (key.startsWith(LIBARCHIVE_XATTR)) {
     // libarchive writes both forms: this one text-safe, the other exact. The exact one counts.

@@ -5,6 +5,7 @@ import {
   asByteString,
   compareByteStrings,
   concatBytes,
+  copyOf,
   equalBytes,
   fromByteString,
   fromHex,
@@ -22,6 +23,15 @@ import {
 } from "../../src/base/bytes.ts";
 
 const anyBytes = fc.uint8Array({ maxLength: 50 });
+
+test("a copy has memory of its own, and is no Buffer", () => {
+  for (const bytes of [Uint8Array.of(1, 2, 3), Buffer.from([1, 2, 3])]) {
+    const copy = copyOf(bytes.subarray(1));
+    bytes.fill(9);
+    expect(copy).toEqual(Uint8Array.of(2, 3));
+    expect(Buffer.isBuffer(copy)).toBe(false);
+  }
+});
 
 describe("byte strings", () => {
   test("hold every byte, and give it back in memory of its own", () => {

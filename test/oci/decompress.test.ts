@@ -152,6 +152,24 @@ test.each([
   }
 });
 
+test.each<readonly [string, Uint8Array]>([
+  ["gzip", gzipped],
+  ["no compression", content],
+  ...(hasZstd ? [["zstd", zstd(content)] as const] : []),
+])("pieces of input that are lent, as Buffers in one memory, may be short: %s", async (_name, bytes) => {
+  async function* lent(): AsyncGenerator<Uint8Array> {
+    const room = Buffer.alloc(3);
+    for (let at = 0; at < bytes.length; at += room.length) {
+      const piece = room.subarray(0, Math.min(room.length, bytes.length - at));
+      piece.set(bytes.subarray(at, at + piece.length));
+      yield piece;
+      room.fill(0xff);
+      await Promise.resolve();
+    }
+  }
+  expect(equalBytes(await collect(decompress(lent(), "layer 0")), content)).toBe(true);
+});
+
 /** A zstd frame of "hello", in one block without compression, behind a header of these bytes (RFC 8878 3.1.1). */
 function zstdFrame(...header: readonly number[]): Uint8Array {
   return Uint8Array.from([0x28, 0xb5, 0x2f, 0xfd, ...header, (5 << 3) | 1, 0, 0, ...text("hello")]);
