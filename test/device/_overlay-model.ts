@@ -78,17 +78,6 @@ export function runOnArray(model: Uint8Array, step: Step): void {
   else model.fill(0, step.offset, step.offset + step.size);
 }
 
-/** Numbers from 0 to 1 that follow from the seed (mulberry32). */
-export function randomOf(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
-
 export const pageOfSeed = (seed: number): Uint8Array => patterned(PAGE, seed);
 export const put = (page: number, seed: number): PageChange[] => [
   { firstPage: page, pageCount: 1, bytes: pageOfSeed(seed) },

@@ -9,6 +9,7 @@ import { formatOverlay, openOverlay } from "../../src/device/_overlay-open.ts";
 import { OverlayDevice } from "../../src/device/overlay-device.ts";
 import type { OverlayStore } from "../../src/device/overlay-store.ts";
 import { expectBytes, failureOf, patterned } from "../contract/device.ts";
+import { randomOf } from "../support/random.ts";
 import { PowerLost, SimulatedDisk } from "./_overlay-disk.ts";
 import {
   ArrayBase,
@@ -18,7 +19,6 @@ import {
   pageAt,
   pageOfSeed,
   put,
-  randomOf,
   runOnArray,
   runStep,
   steps,

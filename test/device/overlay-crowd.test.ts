@@ -2,8 +2,9 @@
 import { expect, test } from "vitest";
 
 import { formatOverlay, openOverlay } from "../../src/device/_overlay-open.ts";
+import { randomOf } from "../support/random.ts";
 import { PowerLost, SimulatedDisk } from "./_overlay-disk.ts";
-import { DIGEST, KEY, PAGE, pageAt, randomOf } from "./_overlay-model.ts";
+import { DIGEST, KEY, PAGE, pageAt } from "./_overlay-model.ts";
 
 /** Pages that calls are about; the others only make a log long. */
 const BUSY = 24;

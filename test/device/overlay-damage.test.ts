@@ -10,8 +10,9 @@ import { formatOverlay, openOverlay } from "../../src/device/_overlay-open.ts";
 import type { OverlayStore } from "../../src/device/overlay-store.ts";
 import { openOverlayFile } from "../../src/device/overlay-store-file.ts";
 import { expectBytes, failureOf, patterned } from "../contract/device.ts";
+import { randomOf } from "../support/random.ts";
 import { SimulatedDisk } from "./_overlay-disk.ts";
-import { DIGEST, KEY, PAGE, pageAt, randomOf } from "./_overlay-model.ts";
+import { DIGEST, KEY, PAGE, pageAt } from "./_overlay-model.ts";
 
 const PAGES = 16;
 const IDENTITY = { key: KEY, diskDigest: DIGEST, sizeBytes: PAGES * PAGE };

@@ -8,22 +8,12 @@ import type { BlockSource } from "../../src/base/block-source.ts";
 import { isAllZero, utf8ByteString } from "../../src/base/bytes.ts";
 import { isLambdaImgError, LambdaImgError } from "../../src/base/error.ts";
 import { Ext4Reader } from "../../src/ext4/reader.ts";
+import { randomBelow } from "../support/random.ts";
 
 const RUNS = Number(process.env["FUZZ_RUNS"] ?? 800);
 const SEED = Number(process.env["FUZZ_SEED"] ?? 1);
 const hasTool = (name: string): boolean => spawnSync("sh", ["-c", `command -v ${name}`]).status === 0;
 const hasTools = hasTool("mke2fs") && hasTool("debugfs") && hasTool("e2fsck");
-
-/** Mulberry32: numbers from 0 to `below` - 1, the same for the same seed. */
-function makeRandom(seed: number): (below: number) => number {
-  let state = seed >>> 0;
-  return (below) => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) % below;
-  };
-}
 
 /** Fails the test on a read outside of the disk image: the reader has to know its bounds. */
 function strictSource(bytes: Uint8Array): BlockSource {
@@ -139,7 +129,7 @@ describe.skipIf(!hasTools)("a damaged disk image (needs mke2fs, debugfs and e2fs
     const image = makeImage(name, features);
     await readAll(image);
     const offsets = await metadataOffsets(image);
-    const random = makeRandom(SEED);
+    const random = randomBelow(SEED);
     let refusedCount = 0;
     for (let run = 0; run < RUNS; run++) {
       const damaged = Uint8Array.from(image);
@@ -163,7 +153,7 @@ describe.skipIf(!hasTools)("a damaged disk image (needs mke2fs, debugfs and e2fs
   });
 
   it("is no image at all: refused", async () => {
-    const random = makeRandom(SEED);
+    const random = randomBelow(SEED);
     for (let run = 0; run < 200; run++) {
       const noise = Uint8Array.from({ length: 4096 }, () => random(256));
       if (run % 2 === 0) noise.set([0x53, 0xef], 1024 + 0x38);

@@ -4,6 +4,7 @@ import { beforeEach, expect, test } from "vitest";
 import { isLambdaImgError } from "../../src/base/error.ts";
 import { Client, contextBody, goBody, requestBytes, type Ask } from "../nbd/client.ts";
 import { MemoryDevice, patternBytes, serve, type Serving } from "../nbd/serving.ts";
+import { randomBelow } from "../support/random.ts";
 
 const RUNS = Number(process.env["FUZZ_RUNS"] ?? 400);
 const SEED = Number(process.env["FUZZ_SEED"] ?? 1);
@@ -19,17 +20,6 @@ beforeEach(async () => {
   serving = await serve({ "": device, calm });
   good = await Client.start(serving.path, { name: "calm", isStructured: true });
 });
-
-/** Mulberry32: numbers from 0 to `below` - 1, the same for the same seed. */
-function makeRandom(seed: number): (below: number) => number {
-  let state = seed >>> 0;
-  return (below) => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) % below;
-  };
-}
 
 function randomBytes(random: (below: number) => number, size: number): Buffer {
   return Buffer.from(Array.from({ length: size }, () => random(256)));
@@ -133,7 +123,7 @@ test("a client that leaves at any byte without a word", async () => {
 });
 
 test(`random bytes in every phase, seed ${SEED}`, async () => {
-  const random = makeRandom(SEED);
+  const random = randomBelow(SEED);
   for (let round = 0; round < RUNS; round++) {
     const start = [[], HANDSHAKE.slice(0, 1), HANDSHAKE.slice(0, 1 + random(6)), HANDSHAKE][random(4)] ?? [];
     await say(...start, randomBytes(random, 1 + random(400)));
@@ -143,7 +133,7 @@ test(`random bytes in every phase, seed ${SEED}`, async () => {
 });
 
 test(`sessions with changed bytes, seed ${SEED}`, async () => {
-  const random = makeRandom(SEED);
+  const random = randomBelow(SEED);
   for (let round = 0; round < RUNS; round++) {
     const bytes = Buffer.concat(SESSION);
     for (let count = 1 + random(4); count > 0; count--) {
@@ -157,7 +147,7 @@ test(`sessions with changed bytes, seed ${SEED}`, async () => {
 });
 
 test(`sessions whose messages are left out, doubled and exchanged, seed ${SEED}`, async () => {
-  const random = makeRandom(SEED);
+  const random = randomBelow(SEED);
   for (let round = 0; round < RUNS; round++) {
     const parts = [...SESSION];
     for (let count = 1 + random(3); count > 0; count--) {
@@ -171,7 +161,7 @@ test(`sessions whose messages are left out, doubled and exchanged, seed ${SEED}`
 });
 
 test(`valid requests with any numbers in them, seed ${SEED}`, async () => {
-  const random = makeRandom(SEED);
+  const random = randomBelow(SEED);
   const sizes = [0, 1, 511, 4096, DEVICE_BYTES, DEVICE_BYTES + 1, 32 << 20, (32 << 20) + 1, 0xffffffff];
   const client = await Client.start(serving.path, { isStructured: true, hasContext: true });
   for (let round = 0; round < RUNS; round++) {

@@ -5,21 +5,11 @@ import { asByteString } from "../../src/base/bytes.ts";
 import { LambdaImgError } from "../../src/base/error.ts";
 import { TarParser } from "../../src/tar/parser.ts";
 import { TAR_END, encodeTarEntry } from "../../src/tar/writer.ts";
+import { randomBelow } from "../support/random.ts";
 import { Collector, GNU_MAGIC, concat, member, pax, rawHeader } from "../tar/build.ts";
 
 const RUNS = Number(process.env["FUZZ_RUNS"] ?? 3000);
 const SEED = Number(process.env["FUZZ_SEED"] ?? 20_231);
-
-/** mulberry32: a small generator whose seed is printed with every failure. */
-function seededRandom(seed: number): (below: number) => number {
-  let state = seed >>> 0;
-  return (below) => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) % below;
-  };
-}
 
 const SEEDS: readonly Uint8Array[] = [
   pax([
@@ -198,7 +188,7 @@ function outcome(
 it(`reads or refuses ${RUNS} damaged tars (seed ${SEED}), the same whatever the slicing`, () => {
   const codes = new Map<string, number>();
   for (let run = 0; run < RUNS; run++) {
-    const random = seededRandom(SEED + run);
+    const random = randomBelow(SEED + run);
     const tar = makeTar(random);
     const where = `FUZZ_SEED=${SEED + run} FUZZ_RUNS=1`;
     const whole = outcome(tar, tar.length);

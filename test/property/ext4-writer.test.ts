@@ -7,6 +7,7 @@ import type { SizeRequest } from "../../src/ext4/geometry.ts";
 import { buildDiskImage, diskDigestOf } from "../support/disk-image.ts";
 import { expectTree } from "../support/judge-disk.ts";
 import { testWith } from "../support/judge.ts";
+import { noise } from "../support/random.ts";
 import { recipeTar, recipeTree, type RecipeEntry } from "../support/tree-recipe.ts";
 
 const RUNS = Number(process.env["FUZZ_RUNS"] ?? 10);
@@ -42,7 +43,6 @@ const attributes = fc
   )
   .map((pairs) => Object.fromEntries(pairs));
 
-/** Bytes without a period that a block or a chunk has, so that one put in another's place is seen. */
 const NOISE = Buffer.from(noise(2 ** 21)).toString("latin1");
 
 const body = fc
@@ -184,11 +184,3 @@ describe(`any tree (FUZZ_SEED=${SEED})`, () => {
     );
   });
 });
-
-function noise(length: number): Uint8Array {
-  let state = 1;
-  return Uint8Array.from({ length }, () => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return state >>> 24;
-  });
-}

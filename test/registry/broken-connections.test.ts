@@ -7,6 +7,7 @@ import { isLambdaImgError } from "../../src/base/error.ts";
 import { streamContent } from "../../src/registry/content-stream.ts";
 import { RETRY_DEFAULTS } from "../../src/registry/retry.ts";
 import { TestPace } from "../support/faulty-proxy.ts";
+import { randomOf } from "../support/random.ts";
 import { get, transport } from "./_transport.ts";
 
 const RUNS = Number(process.env["FUZZ_RUNS"] ?? 60);
@@ -106,14 +107,3 @@ test("what a registry sends in pieces comes as it is, as far as it comes", async
     if (isWhole) expect(at).toBe(sizeBytes);
   }
 });
-
-/** Mulberry32: numbers from 0 to 1, the same for the same seed. */
-function randomOf(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}

@@ -9,6 +9,7 @@ import type { ManifestContent } from "../../src/manifest/manifest.ts";
 import type { ManifestId } from "../../src/manifest/manifest-id.ts";
 import { openImage } from "../../src/source/open-image.ts";
 import { writeLayout } from "../support/oci-layout.ts";
+import { noise as bytesOf } from "../support/random.ts";
 import type { TestStore } from "../support/test-store.ts";
 
 export { openTestStore, type TestStore } from "../support/test-store.ts";
@@ -49,9 +50,5 @@ export async function convertAs(
 
 /** Bytes that look like no others, the same for the same seed. */
 export function noise(seed: number, sizeBytes: number): Uint8Array {
-  let state = (seed * 2654435761 + 12345) >>> 0;
-  return Uint8Array.from({ length: sizeBytes }, () => {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    return state >>> 24;
-  });
+  return bytesOf(sizeBytes, (seed * 2654435761 + 12345) >>> 0);
 }

@@ -2,6 +2,7 @@
 import fc from "fast-check";
 
 import type { SparseRegion } from "../../src/tar/entry.ts";
+import { noise } from "../support/random.ts";
 import type { NaiveFile } from "./_naive-segment.ts";
 
 const BLOCK = 4096;
@@ -89,12 +90,4 @@ function fileOf(path: string, regions: readonly SparseRegion[], sizeBytes: numbe
   const stored = regions.reduce((sum, region) => sum + region.sizeBytes, 0);
   const from = (path.length * 7919 + sizeBytes * 31) % 400_000;
   return { path, sizeBytes, regions, body: BYTES.subarray(from, from + stored) };
-}
-
-function noise(length: number): Uint8Array {
-  let state = 1;
-  return Uint8Array.from({ length }, () => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return state >>> 24;
-  });
 }

@@ -6,6 +6,7 @@
 import { describe, expect, test } from "vitest";
 
 import { Lru2Map, lru2Victims, recentMaxOf } from "../../src/base/lru-k.ts";
+import { randomBelow } from "../support/random.ts";
 
 /** A cache of keys, as a tier uses it. */
 interface Policy {
@@ -95,17 +96,6 @@ const SCAN_COUNT = 10_000;
 /** A chunk is read in pieces: 128 KiB at a time. */
 const PIECES = 4;
 
-/** Numbers below a bound, from a seed (mulberry32). */
-function makeChance(seed: number): (bound: number) => number {
-  let state = seed;
-  return (bound) => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) % bound;
-  };
-}
-
 /** The disk is asked once: what is read in pieces stays in memory meanwhile. */
 function readInPieces(policy: Policy, key: string): void {
   for (let piece = 0; piece < (policy instanceof SetLru2 ? 1 : PIECES); piece++) policy.read(key);
@@ -132,7 +122,7 @@ function ofEach(measure: (policy: Policy, below: (bound: number) => number) => n
   readonly disk: number;
   readonly lru: number;
 } {
-  const of = (policy: Policy): number => measure(policy, makeChance(5081));
+  const of = (policy: Policy): number => measure(policy, randomBelow(5081));
   return { memory: of(new Lru2(KEYS_MAX)), disk: of(new SetLru2(KEYS_MAX)), lru: of(new Lru(KEYS_MAX)) };
 }
 

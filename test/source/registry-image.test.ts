@@ -17,6 +17,7 @@ import {
   temporaryDirectory,
   type JsonDescriptor,
 } from "../support/oci-layout.ts";
+import { noise } from "../support/random.ts";
 import {
   describeWithRegistry,
   LOGIN,
@@ -64,12 +65,7 @@ let layout: LayoutBuilder;
 let image: JsonDescriptor;
 
 beforeAll(async () => {
-  let state = 1;
-  const noise = Uint8Array.from({ length: 700_000 }, () => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return state >>> 24;
-  });
-  base = await tarOf([{ name: "a", content: noise }]);
+  base = await tarOf([{ name: "a", content: noise(700_000) }]);
   upper = await tarOf([{ name: "b", content: "b" }]);
   layout = new LayoutBuilder(path.join(folder.path, "layout"));
   image = layout.image({ layers: [{ tar: base }, { tar: upper }, { tar: base }], tag: "latest" });
