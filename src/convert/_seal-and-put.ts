@@ -1,4 +1,5 @@
 /** What sealing a chunk comes to, in whichever thread. */
+import { releaseBytes } from "../base/release.ts";
 import { sealChunk } from "../crypto/chunk-seal.ts";
 import type { Salt } from "../crypto/salt.ts";
 import type { ChunkWriter } from "../store/chunk-writer.ts";
@@ -13,5 +14,7 @@ export function sealAndPut(
   { salt, writer }: { readonly salt: Salt; readonly writer: ChunkWriter },
 ): StoredChunk {
   const { plainDigest, key, name, sealed } = sealChunk(plain, salt);
-  return { plainDigest, key, name, outcome: writer.putChunkSync(name, sealed), spent: plain };
+  const outcome = writer.putChunkSync(name, sealed);
+  releaseBytes(sealed);
+  return { plainDigest, key, name, outcome, spent: plain };
 }

@@ -4,6 +4,7 @@ import { mkdirSync, readFileSync, statSync, unlinkSync, writeFileSync } from "no
 import { join } from "node:path";
 
 import { errnoOf, assert } from "../base/error.ts";
+import { releaseBytes } from "../base/release.ts";
 import { CHUNK_BYTES, type ChunkName } from "../chunk/chunk.ts";
 import type { PutOutcome } from "./store.ts";
 import { storeError } from "./_file.ts";
@@ -72,7 +73,10 @@ export class ChunkWriter {
 /** True as well for a file that cannot be read: a new one in its place can. */
 function isOther(path: string, sealed: Uint8Array): boolean {
   try {
-    return !readFileSync(path).equals(sealed);
+    const found = readFileSync(path);
+    const isEqual = found.equals(sealed);
+    releaseBytes(found);
+    return !isEqual;
   } catch {
     return true;
   }

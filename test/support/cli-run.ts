@@ -5,7 +5,8 @@ import path from "node:path";
 
 import { temporaryDirectory } from "./oci-layout.ts";
 
-const BIN = path.resolve(import.meta.dirname, "../../bin/lambda-img");
+/** The program, for `node`. */
+export const PROGRAM: string = path.resolve(import.meta.dirname, "../../bin/lambda-img");
 
 /** False where nothing was built; the tests of the command line are skipped then. */
 export const isBuilt: boolean = existsSync(path.resolve(import.meta.dirname, "../../dist/program/main.js"));
@@ -60,7 +61,7 @@ export class CliHome {
       ...options.env,
     };
     return new Promise((resolve, reject) => {
-      const child = spawn(process.execPath, [BIN, ...args], { env, cwd: options.cwd ?? this.path });
+      const child = spawn(process.execPath, [PROGRAM, ...args], { env, cwd: options.cwd ?? this.path });
       const stdout: Uint8Array[] = [];
       const stderr: Uint8Array[] = [];
       child.stdout.on("data", (piece: Uint8Array) => stdout.push(piece));
