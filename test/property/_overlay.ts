@@ -7,6 +7,8 @@ import { run, walkTree, type JudgedEntry } from "../support/judge.ts";
 import { modelTree, tarOfEntries } from "../support/model-layers.ts";
 import type { Layer } from "./_stacks.ts";
 
+const OPAQUE = ".wh..wh..opq";
+
 /** True where overlayfs can be mounted. */
 export async function canOverlay(): Promise<boolean> {
   try {
@@ -28,7 +30,7 @@ export async function overlayTree(layers: readonly Layer[]): Promise<JudgedEntry
     let lower = [empty];
     for (const [index, layer] of layers.entries()) {
       // The kernel looks for no marker on the root directory of a layer: nothing is put below this one.
-      if (layer.some((entry) => entry.path === ".wh..wh..opq")) lower = [empty];
+      if (layer.some((entry) => entry.path === OPAQUE)) lower = [empty];
       lower.unshift(await unpackLayer(path.join(folder, `${index}`), layer, layers.slice(0, index)));
     }
     await run("mount", ["-t", "overlay", "-o", `ro,lowerdir=${lower.join(":")}`, "overlay", place]);
@@ -56,6 +58,8 @@ async function unpackLayer(directory: string, layer: Layer, below: readonly Laye
   const whiteouts = layer
     .map(({ path: name }) => name)
     .filter((name) => name.includes(".wh.") && directories.has(path.posix.join("/", name, "..")))
+    // Nothing is left to hide there, and the kernel lists the whiteouts of directories that it merges with none.
+    .filter((name) => !isBelowHidden(name, layer))
     // Shallow ones first, names before opaque markers: what makes directories here must not look like an entry.
     .sort((left, right) => depth(left) - depth(right));
   for (const name of whiteouts) await convertWhiteout(directory, name);
@@ -71,7 +75,7 @@ async function convertWhiteout(directory: string, name: string): Promise<void> {
     return; // Something of this layer hides the directory already.
   }
   const base = path.basename(name);
-  if (base === ".wh..wh..opq") {
+  if (base === OPAQUE) {
     await run("setfattr", ["-n", "trusted.overlay.opaque", "-v", "y", parent]);
     return;
   }
@@ -81,6 +85,16 @@ async function convertWhiteout(directory: string, name: string): Promise<void> {
   else if (status.isDirectory()) await run("setfattr", ["-n", "trusted.overlay.opaque", "-v", "y", hidden]);
 }
 
+/** Whether the layer hides all that layers below have in a directory on the way to the name. */
+function isBelowHidden(name: string, layer: Layer): boolean {
+  return layer.some(({ path: marker }) => {
+    const base = path.posix.basename(marker);
+    if (!base.startsWith(".wh.") || marker === name) return false;
+    const hidden = path.posix.join("/", marker, "..", base === OPAQUE ? "." : base.slice(".wh.".length));
+    return path.posix.join("/", name).startsWith(path.posix.join(hidden, "/"));
+  });
+}
+
 function depth(name: string): number {
-  return name.split("/").length * 2 + (name.endsWith(".wh..wh..opq") ? 1 : 0);
+  return name.split("/").length * 2 + (name.endsWith(OPAQUE) ? 1 : 0);
 }

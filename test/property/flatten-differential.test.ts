@@ -84,8 +84,8 @@ test("the stacks that are drawn reach what they are for", () => {
     has: (tree: readonly { readonly link?: number; readonly type: string }[]) => boolean,
   ): number => trees.filter(has).length / trees.length;
   expect(share((tree) => tree.some(({ link }) => link !== undefined))).toBeGreaterThan(0.1);
-  expect(share((tree) => tree.some(({ type }) => type === "symlink"))).toBeGreaterThan(0.3);
-  expect(share((tree) => tree.length > 8)).toBeGreaterThan(0.3);
+  expect(share((tree) => tree.some(({ type }) => type === "symlink"))).toBeGreaterThan(0.2);
+  expect(share((tree) => tree.length > 8)).toBeGreaterThan(0.2);
   const linksAside = pruned.filter(({ layers }) =>
     layers.flat().some((entry) => entry.target === ".wh..wh.plnk/x"),
   );
