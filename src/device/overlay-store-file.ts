@@ -4,7 +4,7 @@ import { constants } from "node:fs";
 import { link, open, realpath, unlink, type FileHandle } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 
-import { errnoOf, assert } from "../base/error.ts";
+import { errnoOf, assert, type LambdaImgError } from "../base/error.ts";
 import { overlayInvalid, type OverlayIdentity } from "./_overlay-header.ts";
 import { lockOverlay } from "./_overlay-lock.ts";
 import { FileMedium, overlayError } from "./_overlay-medium.ts";
@@ -75,12 +75,17 @@ async function openFile(path: string): Promise<FileHandle | undefined> {
     file = await open(path, constants.O_RDWR | constants.O_NONBLOCK | constants.O_NOFOLLOW);
   } catch (error) {
     if (errnoOf(error) === "ENOENT") return undefined;
+    if (errnoOf(error) === "EISDIR") throw notRegular(path);
     throw error;
   }
   const status = await file.stat();
   if (status.isFile()) return file;
   await file.close();
-  throw overlayInvalid(path, "expected a regular file");
+  throw notRegular(path);
+}
+
+function notRegular(path: string): LambdaImgError {
+  return overlayInvalid(path, "expected a regular file");
 }
 
 /** A whole overlay under its name, or none: it is made under another name, which the lock keeps others from. */

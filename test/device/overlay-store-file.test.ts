@@ -117,7 +117,7 @@ describe("the file", () => {
     expect(await failureOf(opened())).toBe("OVERLAY_INVALID");
     await rm(path);
     await mkdir(path);
-    expect(await failureOf(opened())).toBe("OVERLAY_UNAVAILABLE");
+    expect(await failureOf(opened())).toBe("OVERLAY_INVALID");
     expect(await readdir(directory)).toEqual(["overlay"]);
     expect(await failureOf(opened({ path: join(directory, "no", "overlay") }))).toBe("OVERLAY_UNAVAILABLE");
   });
