@@ -47,13 +47,17 @@ export function compareByteStrings(left: ByteString, right: ByteString): number 
   return left < right ? -1 : left > right ? 1 : 0;
 }
 
-/** True where the byte string is valid UTF-8. */
-export function isUtf8(text: ByteString): boolean {
+/** The text whose UTF-8 form the byte string is, or `undefined`. */
+export function utf8Text(bytes: ByteString): string | undefined {
+  return decodeUtf8(fromByteString(bytes));
+}
+
+function decodeUtf8(bytes: Uint8Array): string | undefined {
   try {
-    new TextDecoder("utf-8", { fatal: true }).decode(fromByteString(text));
-    return true;
+    // Three bytes that would be a mark of the byte order in a file are a character of a name.
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
   } catch {
-    return false; // The decoder has one way to fail: the bytes are not UTF-8.
+    return undefined; // The decoder has one way to fail: the bytes are not UTF-8.
   }
 }
 
@@ -73,30 +77,19 @@ export function showByteString(text: ByteString): string {
   let from = 0;
   const bytes = fromByteString(text);
   while (from < bytes.length) {
-    const step = sequenceLength(bytes, from);
-    const piece = bytes.subarray(from, from + Math.max(step, 1));
-    const isText =
-      step > 1 || (step === 1 && (piece[0] ?? 0) >= 0x20 && piece[0] !== 0x7f && piece[0] !== 0x5c);
-    const character = isText ? new TextDecoder().decode(piece) : "";
-    shown += isText && !/[\p{C}\p{Zl}\p{Zp}]/u.test(character) ? character : hexEscapes(piece);
+    const whole = bytes.subarray(from, from + sequenceLength(bytes[from] ?? 0));
+    const character = decodeUtf8(whole);
+    const piece = character === undefined ? whole.subarray(0, 1) : whole;
+    const isShown = character !== undefined && !/[\\\p{C}\p{Zl}\p{Zp}]/u.test(character);
+    shown += isShown ? character : hexEscapes(piece);
     from += piece.length;
   }
   return shown;
 }
 
-/** The length of the valid UTF-8 sequence at `at`, or 0. */
-function sequenceLength(bytes: Uint8Array, at: number): number {
-  const first = bytes[at] ?? 0;
-  const length =
-    first < 0x80 ? 1 : first < 0xc2 ? 0 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : first < 0xf5 ? 4 : 0;
-  if (length <= 1) return length;
-  if (at + length > bytes.length) return 0;
-  try {
-    new TextDecoder("utf-8", { fatal: true }).decode(bytes.subarray(at, at + length));
-    return length;
-  } catch {
-    return 0; // Not UTF-8: the caller shows the byte in hexadecimal.
-  }
+/** How long the UTF-8 sequence is that begins so, if it is one (RFC 3629, 4). */
+function sequenceLength(first: number): number {
+  return first < 0xc2 ? 1 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
 }
 
 function hexEscapes(bytes: Uint8Array): string {

@@ -1,6 +1,5 @@
-/** What `stats` and `diff` print alike: tables, cut texts, paths in JSON. */
-import { fromByteString, isUtf8, showByteString, type ByteString } from "../base/bytes.ts";
-import { toBase64 } from "./output.ts";
+/** What `stats` and `diff` print alike: tables, cut texts. */
+import { showByteString, type ByteString } from "../base/bytes.ts";
 
 /** Columns of a terminal that texts are made for. */
 export const TEXT_COLUMNS = 100;
@@ -35,14 +34,6 @@ export function shorten(text: string, columns: number): string {
 /** A path of an image, safe for a terminal, at most so many characters. */
 export function shownPath(path: ByteString, columns: number): string {
   return shorten(showByteString(path), columns);
-}
-
-/** A path in JSON: paths are bytes, and one that is not UTF-8 goes as base64, under a name that says so. */
-export function pathJson(path: ByteString): { path: string } | { pathBase64: string } {
-  const bytes = fromByteString(path);
-  return isUtf8(path)
-    ? { path: new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes) }
-    : { pathBase64: toBase64(bytes) };
 }
 
 /** A whole number with commas: `1,234,567`. */

@@ -16,8 +16,8 @@ import {
 } from "../report/image-diff.ts";
 import { openContext, openImageManifest, type CommonOptions } from "./context.ts";
 import { checkHtmlFile, writeHtmlFile, type HtmlOptions } from "./_html-file.ts";
-import type { Output } from "./output.ts";
-import { pathJson, plural, shorten, showCount, shownPath, TEXT_COLUMNS, textTable } from "./_report-text.ts";
+import { bytesJson, type Output } from "./output.ts";
+import { plural, shorten, showCount, shownPath, TEXT_COLUMNS, textTable } from "./_report-text.ts";
 
 /** The command's options as commander gives them. */
 export interface DiffOptions extends CommonOptions, HtmlOptions {}
@@ -115,7 +115,7 @@ function toJson(found: ImageDiff, { before, after, html }: Subject): Record<stri
       changes: Object.fromEntries(inodes.changes),
     },
     paths: found.paths.map(({ path, newChunkCount, ...cost }) => ({
-      ...pathJson(path),
+      ...bytesJson("path", path),
       ...cost,
       newChunks: newChunkCount,
     })),

@@ -3,10 +3,8 @@
 import {
   compareByteStrings,
   toByteString,
-  isUtf8,
   showByteString,
   utf8ByteString,
-  fromByteString,
   concatBytes,
 } from "../base/bytes.ts";
 import { DigestBuilder } from "../base/digest.ts";
@@ -15,7 +13,7 @@ import { MIB } from "../base/units.ts";
 import { ImageDevice } from "../device/image-device.ts";
 import { Ext4Reader, type Ext4Inode } from "../ext4/reader.ts";
 import { openContext, openImageManifest, type CommonOptions } from "./context.ts";
-import { toBase64, writeBytes, type Output } from "./output.ts";
+import { bytesJson, toBase64, writeBytes, type Output } from "./output.ts";
 import type { ByteString } from "../base/bytes.ts";
 
 /** The options of `ls` as commander gives them. */
@@ -152,7 +150,7 @@ async function targetOf(reader: Ext4Reader, inode: Ext4Inode): Promise<ByteStrin
 
 function toJson({ path, inode, linkTarget }: Listed): Record<string, unknown> {
   return {
-    ...bytesField("path", path),
+    ...bytesJson("path", path),
     type: inode.type,
     mode: inode.mode.toString(8).padStart(4, "0"),
     uid: inode.uid,
@@ -161,17 +159,11 @@ function toJson({ path, inode, linkTarget }: Listed): Record<string, unknown> {
     mtime: [inode.mtime.seconds, inode.mtime.nanoseconds],
     links: inode.linkCount,
     inode: inode.inodeNumber,
-    ...(linkTarget === undefined ? {} : bytesField("target", linkTarget)),
+    ...(linkTarget === undefined ? {} : bytesJson("target", linkTarget)),
     ...(inode.type === "char" || inode.type === "block"
       ? { device: [inode.deviceMajor, inode.deviceMinor] }
       : {}),
   };
-}
-
-/** Names are bytes: what is not UTF-8 goes into JSON as base64, under a name that says so. */
-function bytesField(name: string, value: ByteString): Record<string, string> {
-  const bytes = fromByteString(value);
-  return isUtf8(value) ? { [name]: new TextDecoder().decode(bytes) } : { [`${name}Base64`]: toBase64(bytes) };
 }
 
 const TYPE_LETTERS = {

@@ -1,5 +1,6 @@
 // ⚡ uses: Buffer, process, time
 /** What the program says: results on stdout, everything for people on stderr. */
+import { fromByteString, utf8Text, type ByteString } from "../base/bytes.ts";
 import { AssertionError, EXIT_STATUS, isLambdaImgError, type LambdaImgError } from "../base/error.ts";
 
 /** Status of a broken invariant of ours (sysexits.h, EX_SOFTWARE). */
@@ -98,4 +99,10 @@ export function writeBytes(bytes: Uint8Array): Promise<void> {
 /** Base64 (RFC 4648 section 4). */
 export function toBase64(bytes: Uint8Array): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("base64");
+}
+
+/** A member of JSON: paths are bytes, and one that is not UTF-8 goes as base64, under a name that says so. */
+export function bytesJson(name: string, value: ByteString): Record<string, string> {
+  const text = utf8Text(value);
+  return text === undefined ? { [`${name}Base64`]: toBase64(fromByteString(value)) } : { [name]: text };
 }

@@ -12,10 +12,9 @@ import {
 } from "../report/store-report.ts";
 import { openContext, type CommonOptions, type Context } from "./context.ts";
 import { checkHtmlFile, writeHtmlFile, type HtmlOptions } from "./_html-file.ts";
-import type { Output } from "./output.ts";
+import { bytesJson, type Output } from "./output.ts";
 import { throwUnreadable, unreadableJson, warnUnreadable } from "./_unreadable.ts";
 import {
-  pathJson,
   plural,
   shorten,
   showCount,
@@ -99,7 +98,7 @@ function toJson(report: StoreReport, context: Context, options: StatsOptions): R
       index: chunk.chunkIndex,
       region: chunk.region?.kind,
       ...(chunk.region?.layerIndex === undefined ? {} : { layer: chunk.region.layerIndex }),
-      paths: chunk.contents.kept.map(({ path, sizeBytes }) => ({ ...pathJson(path), sizeBytes })),
+      paths: chunk.contents.kept.map(({ path, sizeBytes }) => ({ ...bytesJson("path", path), sizeBytes })),
       pathCount: chunk.contents.pathCount,
     })),
     ...(options.html === undefined ? {} : { html: options.html }),

@@ -1,5 +1,5 @@
 /** `lambda-img verify`: reads all of an image, twice if asked to, and says what is not as it should be. */
-import { isUtf8, fromByteString, showByteString } from "../base/bytes.ts";
+import { showByteString } from "../base/bytes.ts";
 import { LambdaImgError } from "../base/error.ts";
 import { LAYER_BYTES_MAX_DEFAULT } from "../base/limit.ts";
 import { showBytes } from "../base/units.ts";
@@ -17,7 +17,7 @@ import {
 } from "../verify/verify-image.ts";
 import { openContext, openImageManifest, type CommonOptions } from "./context.ts";
 import { registryOptions, type RegistryCliOptions } from "./_registry.ts";
-import { toBase64, type Output } from "./output.ts";
+import { bytesJson, type Output } from "./output.ts";
 import { parseSize } from "./parse-size.ts";
 
 /** The command's options as commander gives them. */
@@ -130,10 +130,7 @@ function fileSystemJson(files: VerifyReport["files"]): Record<string, unknown> {
 
 function differencesJson({ kept, more }: DifferenceList): Record<string, unknown> {
   const differences = kept.map(({ path, field, expected, found }) => ({
-    // Paths are bytes: one that is not UTF-8 goes into JSON as base64, under a name that says so.
-    ...(isUtf8(path)
-      ? { path: new TextDecoder("utf-8", { ignoreBOM: true }).decode(fromByteString(path)) }
-      : { pathBase64: toBase64(fromByteString(path)) }),
+    ...bytesJson("path", path),
     field,
     expected,
     found,

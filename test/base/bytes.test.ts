@@ -10,13 +10,13 @@ import {
   fromByteString,
   fromHex,
   isAllZero,
-  isUtf8,
   putUint16,
   putUint32,
   showByteString,
   toByteString,
   toHex,
   utf8ByteString,
+  utf8Text,
   viewOf,
   wordAt,
   writeByteString,
@@ -89,16 +89,17 @@ describe("byte strings", () => {
   });
 
   test.each([
-    ["", true],
-    ["abc", true],
-    ["\xc3\xa4", true],
-    ["\xff", false],
-    ["a\xc3", false],
-    ["\xc0\x80", false],
-    ["\xed\xa0\x80", false],
-    ["\xf4\x90\x80\x80", false],
-  ])("%j is UTF-8: %s", (text, expected) => {
-    expect(isUtf8(asByteString(text))).toBe(expected);
+    ["", ""],
+    ["abc", "abc"],
+    ["\xc3\xa4", "ä"],
+    ["\xef\xbb\xbfmark", "\ufeffmark"],
+    ["\xff", undefined],
+    ["a\xc3", undefined],
+    ["\xc0\x80", undefined],
+    ["\xed\xa0\x80", undefined],
+    ["\xf4\x90\x80\x80", undefined],
+  ])("%j is the UTF-8 of %j", (bytes, text) => {
+    expect(utf8Text(asByteString(bytes))).toBe(text);
   });
 });
 
@@ -116,6 +117,9 @@ describe("showByteString", () => {
     ["\xc2\x9b", "\\xc2\\x9b"],
     ["\xe2\x80\x8f", "\\xe2\\x80\\x8f"],
     ["\xe2\x80\xa8", "\\xe2\\x80\\xa8"],
+    // What would be a mark of the byte order in a file.
+    ["\xef\xbb\xbfa", "\\xef\\xbb\\xbfa"],
+    ["\xe2\x82a\xed\xa0\x80", "\\xe2\\x82a\\xed\\xa0\\x80"],
     ["\xf0\x9f\xa6\x80", "\u{1f980}"],
   ])("%j", (text, shown) => {
     expect(showByteString(asByteString(text))).toBe(shown);
