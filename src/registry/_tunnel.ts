@@ -1,9 +1,9 @@
 // ⚡ uses: network
-/** Connections through a proxy: CONNECT (RFC 7231 4.3.6), then TLS with the host itself. */
+/** Connections through a proxy: CONNECT (RFC 9110 9.3.6), then TLS with the host itself. */
 import http, { type ClientRequest } from "node:http";
 import https from "node:https";
 import { isIP, type Socket } from "node:net";
-import tls from "node:tls";
+import tls, { type TLSSocket } from "node:tls";
 import type { Duplex } from "node:stream";
 
 import { LambdaImgError } from "../base/error.ts";
@@ -22,7 +22,8 @@ export class Tunnels {
   readonly agent: https.Agent;
   readonly #proxy: URL;
   readonly #tls: TlsSettings;
-  readonly #open = new Set<ClientRequest>();
+  /** What the agent does not know of yet: requests for a tunnel, and tunnels in which TLS begins. */
+  readonly #open = new Set<ClientRequest | TLSSocket>();
 
   constructor(proxy: URL, tlsSettings: TlsSettings) {
     this.#proxy = proxy;
@@ -42,7 +43,7 @@ export class Tunnels {
   }
 
   close(): void {
-    for (const request of this.#open) request.destroy();
+    for (const each of this.#open) each.destroy(new Error("closed"));
     this.agent.destroy();
   }
 
@@ -56,7 +57,10 @@ export class Tunnels {
         socket,
         ...(isIP(host) === 0 ? { servername: host } : { host }),
       });
+      this.#open.add(secure);
+      secure.once("close", () => this.#open.delete(secure));
       secure.once("secureConnect", () => {
+        this.#open.delete(secure);
         secure.removeListener("error", reject);
         resolve(secure);
       });
@@ -82,11 +86,12 @@ export class Tunnels {
         },
       });
       this.#open.add(request);
-      request.once("connect", (response, socket) => {
-        if (response.statusCode === 200) resolve(socket);
+      request.once("connect", ({ statusCode = 0 }, socket) => {
+        // Any successful status (RFC 9110 9.3.6).
+        if (statusCode >= 200 && statusCode < 300) resolve(socket);
         else {
           socket.destroy();
-          reject(proxyRefusal(proxy, response.statusCode ?? 0));
+          reject(proxyRefusal(proxy, statusCode));
         }
       });
       request.once("response", (response) => {

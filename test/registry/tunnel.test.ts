@@ -85,6 +85,31 @@ describeTls("TLS", (certificates) => {
     expect(server.requests[0]?.headers).not.toHaveProperty("proxy-authorization");
   });
 
+  test("goes through a proxy that has another word for success", async () => {
+    const server = await serve((_request, response) => void response.end("secure"), certificates().server);
+    const proxy = await startConnectProxy(server.port, 201);
+    const trusting = transport({
+      certificateAuthorities: [certificates().ca],
+      variables: { HTTPS_PROXY: proxy.host },
+    });
+    expect(await textOf(await get(trusting, "https://registry.test/a"))).toBe("secure");
+  });
+
+  test.each([
+    ["by whoever closes the transport", { connectMs: 60_000, idleMs: 60_000 }],
+    ["after a while", { connectMs: 60, idleMs: 60 }],
+  ])("a tunnel to a host that says nothing is given up %s", async (_how, timeouts) => {
+    const silent = await startSilentHost();
+    const proxy = await startConnectProxy(silent.port, 200);
+    const through = transport({ timeouts, variables: { HTTPS_PROXY: proxy.host } });
+    const failed = failure(get(through, "https://registry.test/"));
+    await silent.heard;
+    if (timeouts.connectMs < 1000) await failed;
+    through.close();
+    await silent.ended;
+    expect(await failed).toMatchObject({ code: "REGISTRY_UNAVAILABLE" });
+  });
+
   test.each([
     [407, "REGISTRY_FORBIDDEN"],
     [502, "REGISTRY_UNAVAILABLE"],
@@ -110,6 +135,35 @@ describeTls("TLS", (certificates) => {
   });
 });
 
+/** A host that takes connections and never answers; `heard` and `ended` tell of the first one. */
+async function startSilentHost(): Promise<{
+  readonly port: number;
+  readonly heard: Promise<void>;
+  readonly ended: Promise<void>;
+}> {
+  const server = net.createServer();
+  const heard = new Promise<void>((resolve) => {
+    server.on("connection", (socket) => {
+      cleanups.push(() => socket.destroy());
+      socket
+        .on("error", () => undefined)
+        .once("data", () => {
+          resolve();
+        });
+    });
+  });
+  const ended = new Promise<void>((resolve) => {
+    server.on("connection", (socket) => {
+      socket.once("close", () => {
+        resolve();
+      });
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  cleanups.push(() => server.close());
+  return { port: (server.address() as AddressInfo).port, heard, ended };
+}
+
 /** A proxy that connects everyone with one port, whatever was asked for. */
 async function startConnectProxy(
   targetPort: number,
@@ -125,12 +179,12 @@ async function startConnectProxy(
   server.on("connect", (request: http.IncomingMessage, socket: Socket) => {
     seen.push(`${request.url ?? ""} ${request.headers["proxy-authorization"] ?? "-"}`);
     if (status === undefined) return;
-    if (status !== 200) {
+    if (status >= 300) {
       socket.end(`HTTP/1.1 ${status} No\r\ncontent-length: 0\r\n\r\n`);
       return;
     }
     const target = net.connect(targetPort, "127.0.0.1", () => {
-      socket.write("HTTP/1.1 200 Connected\r\n\r\n");
+      socket.write(`HTTP/1.1 ${status} Connected\r\n\r\n`);
       target.pipe(socket).pipe(target);
     });
     target.on("error", () => socket.destroy());
