@@ -2,6 +2,7 @@
 import { viewOf } from "../base/bytes.ts";
 import { LambdaImgError } from "../base/error.ts";
 import { ZSTD_WINDOW_BYTES_MAX } from "../base/limit.ts";
+import { releaseBytes } from "../base/release.ts";
 import { KIB, divCeil } from "../base/units.ts";
 import type { Feed } from "./_feed.ts";
 
@@ -23,7 +24,7 @@ export async function* unzstd(feed: Feed, label: string): AsyncGenerator<Uint8Ar
   checkWindow(await feed.peek(FRAME_HEADER_BYTES_MAX), label);
   const { ZSTDDecoder } = await import("zstddec/stream");
   const decoder = new ZSTDDecoder();
-  await decoder.init();
+  await withoutFetch(() => decoder.init());
   const queue = new InputQueue(feed);
   const output = decoder.decodeStreaming(queue);
   let isFinished = false;
@@ -42,10 +43,27 @@ export async function* unzstd(feed: Feed, label: string): AsyncGenerator<Uint8Ar
         isFinished = true;
         throw damaged(label);
       }
-      if (step.value.length > 0) yield step.value;
+      if (step.value.length === 0) continue;
+      yield step.value;
+      releaseBytes(step.value); // The decoder gives each in fresh memory.
     }
   } finally {
     if (!isFinished) abandon(queue, output);
+  }
+}
+
+/**
+ * The decoder fetches its own code, from a `data:` address, for which Node loads an HTTP client; where there is no `fetch` it
+ * decodes it itself. It looks for that before it gives its promise.
+ */
+function withoutFetch<T>(begin: () => Promise<T>): Promise<T> {
+  const property = Object.getOwnPropertyDescriptor(globalThis, "fetch");
+  if (property?.configurable !== true) return begin();
+  Reflect.deleteProperty(globalThis, "fetch");
+  try {
+    return begin();
+  } finally {
+    Object.defineProperty(globalThis, "fetch", property);
   }
 }
 

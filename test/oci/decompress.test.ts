@@ -185,6 +185,14 @@ test.each([
   }
 });
 
+test("the zstd decoder starts without fetch, which is there again for others", async () => {
+  const before = Object.getOwnPropertyDescriptor(globalThis, "fetch");
+  const decompressing = collect(decompress(slices(zstdFrame(0, 0), 100), "layer 0"));
+  expect(await decompressing).toEqual(text("hello"));
+  expect(Object.getOwnPropertyDescriptor(globalThis, "fetch")).toEqual(before);
+  expect(globalThis.fetch).toBeTypeOf("function");
+});
+
 test.each([
   ["an eighth more than 128 MiB", [0, (17 << 3) | 1], 144 * 2 ** 20],
   ["256 MiB", [0, 18 << 3], 2 ** 28],
