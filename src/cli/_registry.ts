@@ -1,7 +1,6 @@
 // ⚡ uses: Buffer, file system, process
 /** How registries are reached, from options, standard input and environment; and what a pull would read. */
 import { readFile, stat } from "node:fs/promises";
-import { homedir } from "node:os";
 
 import { LambdaImgError } from "../base/error.ts";
 import { SMALL_FILE_BYTES_MAX } from "../base/limit.ts";
@@ -10,6 +9,7 @@ import { showPlatform } from "../oci/platform.ts";
 import type { RegistryOptions } from "../registry/registry-client.ts";
 import type { OciImage } from "../source/oci-image.ts";
 import type { ImageReference } from "../source/reference.ts";
+import { homeDirectory } from "./context.ts";
 
 /** The options as commander gives them. */
 export interface RegistryCliOptions {
@@ -50,7 +50,7 @@ export async function registryOptions(
     certificateAuthorities,
     insecureHosts: insecureRegistry,
     variables: process.env,
-    homeDirectory: homedir(),
+    homeDirectory: homeDirectory(),
   };
 }
 

@@ -31,14 +31,14 @@ export interface Context {
 /** Environment variable with the customer key itself, 32 bytes in base64. */
 const KEY_VARIABLE = "LAMBDA_IMG_KEY";
 
-/** Where the store is, unless an option says otherwise: XDG Base Directory Specification, data files. */
+/** Where the store is, unless an option says otherwise: XDG Base Directory Specification, data files. @throws USAGE_INVALID */
 export function defaultStorePath(): string {
   return (
     variable("LAMBDA_IMG_STORE") ?? join(xdgDirectory("XDG_DATA_HOME", ".local/share"), "lambda-img", "store")
   );
 }
 
-/** Where the key file is, unless an option says otherwise: XDG configuration files. */
+/** Where the key file is, unless an option says otherwise: XDG configuration files. @throws USAGE_INVALID */
 export function defaultKeyPath(): string {
   return (
     variable("LAMBDA_IMG_KEY_FILE") ??
@@ -121,6 +121,21 @@ function variable(name: string): string | undefined {
 /** "All paths must be absolute": a relative one is as good as none. */
 function xdgDirectory(name: string, fallback: string): string {
   const value = variable(name);
-  // Where HOME is empty the password database knows the home directory.
-  return value?.startsWith("/") === true ? value : join(homedir() || userInfo().homedir, fallback);
+  if (value?.startsWith("/") === true) return value;
+  const home = homeDirectory();
+  if (home !== "") return join(home, fallback);
+  throw new LambdaImgError(
+    "USAGE_INVALID",
+    `no home directory: neither HOME nor the system's list of users has one; set HOME or ${name}, or give --store and --key`,
+  );
+}
+
+/** The user's home directory; empty where there is none, as for the made-up users that containers run as. */
+export function homeDirectory(): string {
+  try {
+    // Where HOME is empty the password database knows the home directory.
+    return homedir() || userInfo().homedir;
+  } catch {
+    return "";
+  }
 }

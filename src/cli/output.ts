@@ -1,7 +1,7 @@
 // ⚡ uses: Buffer, process, time
 /** What the program says: results on stdout, everything for people on stderr. */
 import { fromByteString, utf8Text, type ByteString } from "../base/bytes.ts";
-import { AssertionError, EXIT_STATUS, isLambdaImgError, type LambdaImgError } from "../base/error.ts";
+import { AssertionError, EXIT_STATUS, isLambdaImgError, LambdaImgError } from "../base/error.ts";
 
 /** Status of a broken invariant of ours (sysexits.h, EX_SOFTWARE). */
 const EXIT_BUG = 70;
@@ -57,8 +57,9 @@ export class Output {
   }
 
   /** Says what failed; returns the exit status. */
-  fail(error: unknown): number {
+  fail(thrown: unknown): number {
     this.clearStatus();
+    const error = isDirectoryGone(thrown) ? directoryGone() : thrown;
     if (!isLambdaImgError(error)) return this.#failBug(error);
     if (error.kind !== "cancelled") process.stderr.write(`lambda-img: error: ${error.message}\n`);
     return this.failSaid(error);
@@ -84,6 +85,18 @@ export class Output {
     }
     return EXIT_BUG;
   }
+}
+
+/** What every use of a relative path fails with where the working directory was removed: no bug of ours. */
+function isDirectoryGone(error: unknown): boolean {
+  return error instanceof Error && "syscall" in error && error.syscall === "uv_cwd";
+}
+
+function directoryGone(): LambdaImgError {
+  return new LambdaImgError(
+    "PATH_NOT_FOUND",
+    "the working directory was removed: go to another, or give absolute paths",
+  );
 }
 
 /** Writes bytes to stdout; resolves when they are taken, so that a slow reader slows us. */

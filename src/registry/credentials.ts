@@ -24,6 +24,7 @@ export type Credentials =
 export interface CredentialPlaces {
   /** The environment: REGISTRY_AUTH_FILE, DOCKER_CONFIG, XDG_RUNTIME_DIR, XDG_CONFIG_HOME, and what programs need. */
   readonly variables: Readonly<Record<string, string | undefined>>;
+  /** Empty where there is none. */
   readonly homeDirectory: string;
 }
 
@@ -89,12 +90,16 @@ function credentialFiles(
   const runtime = variables["XDG_RUNTIME_DIR"] ?? "";
   const config = variables["XDG_CONFIG_HOME"] ?? "";
   const docker = variables["DOCKER_CONFIG"] ?? "";
-  const paths = [
-    ...(runtime === "" ? [] : [join(runtime, "containers", "auth.json")]),
-    join(config === "" ? join(homeDirectory, ".config") : config, "containers", "auth.json"),
-    join(docker === "" ? join(homeDirectory, ".docker") : docker, "config.json"),
-  ];
-  return paths.map((path) => ({ path, isRequired: false }));
+  // Without a home directory these would be relative, and mean files of the current directory.
+  const inHome = (name: string): string => (homeDirectory === "" ? "" : join(homeDirectory, name));
+  const folders = [
+    [runtime, "containers/auth.json"],
+    [config === "" ? inHome(".config") : config, "containers/auth.json"],
+    [docker === "" ? inHome(".docker") : docker, "config.json"],
+  ] as const;
+  return folders
+    .filter(([folder]) => folder !== "")
+    .map(([folder, name]) => ({ path: join(folder, name), isRequired: false }));
 }
 
 async function readText(path: string, isRequired: boolean): Promise<string | undefined> {

@@ -1,12 +1,17 @@
 import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { userInfo } from "node:os";
+import { homedir, userInfo } from "node:os";
 import path from "node:path";
 
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 
-import { defaultKeyPath, defaultStorePath } from "../../src/cli/context.ts";
+import { defaultKeyPath, defaultStorePath, homeDirectory } from "../../src/cli/context.ts";
 import { CliHome, errorOf, isBuilt, jsonOf } from "../support/cli-run.ts";
 import { writeApp } from "./_images.ts";
+
+vi.mock("node:os", async (load) => {
+  const os = await load<{ homedir: typeof homedir; userInfo: typeof userInfo }>();
+  return { ...os, homedir: vi.fn(os.homedir), userInfo: vi.fn(os.userInfo) };
+});
 
 const KEY = Buffer.alloc(32, 9).toString("base64");
 
@@ -44,6 +49,30 @@ test("store and key are below the XDG directories, unless variables say otherwis
     for (const name of Object.keys(process.env))
       if (!(name in before)) Reflect.deleteProperty(process.env, name);
     Object.assign(process.env, before);
+  }
+});
+
+test("a user without a home directory has to say where they are, and reads no login from this directory", () => {
+  // As node does for the made-up users of containers, who are in no list of users.
+  const fail = (): never => {
+    throw Object.assign(new Error("uv_os_homedir returned ENOENT"), { code: "ERR_SYSTEM_ERROR" });
+  };
+  vi.mocked(homedir).mockImplementation(fail);
+  vi.mocked(userInfo).mockImplementation(fail);
+  for (const name of ["LAMBDA_IMG_STORE", "LAMBDA_IMG_KEY_FILE", "XDG_DATA_HOME", "XDG_CONFIG_HOME"]) {
+    vi.stubEnv(name, "");
+  }
+  try {
+    for (const ask of [defaultStorePath, defaultKeyPath]) {
+      expect(ask).toThrow(expect.objectContaining({ code: "USAGE_INVALID" }));
+    }
+    expect(homeDirectory()).toBe("");
+    vi.stubEnv("XDG_DATA_HOME", "/data");
+    expect(defaultStorePath()).toBe("/data/lambda-img/store");
+  } finally {
+    vi.unstubAllEnvs();
+    vi.mocked(homedir).mockReset();
+    vi.mocked(userInfo).mockReset();
   }
 });
 

@@ -1,5 +1,5 @@
 import { execFile, spawnSync } from "node:child_process";
-import { readFileSync } from "node:fs";
+import { mkdirSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { promisify } from "node:util";
 
@@ -94,6 +94,26 @@ describe.skipIf(!isBuilt)("lambda-img (needs npm run build)", () => {
       message: `${name}: expected a value, found an empty one`,
     });
   });
+
+  test.each([[["images", "--key", "k"]], [["serve", "--status", "./s"]], [["umount", "m"]]])(
+    "relative paths in a directory that was removed are no bug: %j",
+    async (args) => {
+      const gone = path.join(home.path, "gone");
+      mkdirSync(gone);
+      const script = 'rmdir "$PWD"; exec "$0" "$@"';
+      const found = await promisify(execFile)(
+        "bash",
+        ["-c", script, process.execPath, path.join(TOP, "bin", "lambda-img"), ...args, "--json"],
+        {
+          cwd: gone,
+          env: { ...process.env, HOME: home.path, XDG_CONFIG_HOME: path.join(home.path, "config") },
+        },
+      ).catch((error: unknown) => error as { code: number; stderr: string });
+      expect(found).toMatchObject({ code: 4 });
+      expect(found.stderr).toContain('"code":"PATH_NOT_FOUND"');
+      expect(found.stderr).toContain("the working directory was removed");
+    },
+  );
 
   test("a reader that leaves early is no bug", async () => {
     const big = tarBuilder().file("big", "0123456789\n".repeat(500_000)).end();

@@ -50,6 +50,24 @@ describe("files", () => {
     expect(await find("r.io/x")).toBeUndefined();
   });
 
+  test("of the home directory are left out where there is none, and none of this directory is read", async () => {
+    const before = process.cwd();
+    write(".docker/config.json", { auths: { "r.io": entry("here") } });
+    write(".config/containers/auth.json", { auths: { "r.io": entry("here") } });
+    write("docker/config.json", { auths: { "r.io": entry("docker") } });
+    const target = { registry: "r.io", repository: "x" };
+    try {
+      process.chdir(folder.path);
+      expect(await findCredentials(target, { variables: {}, homeDirectory: "" }, undefined)).toBeUndefined();
+      const variables = { DOCKER_CONFIG: path.join(folder.path, "docker") };
+      expect(await findCredentials(target, { variables, homeDirectory: "" }, undefined)).toEqual(
+        user("docker"),
+      );
+    } finally {
+      process.chdir(before);
+    }
+  });
+
   test("are looked at in podman's order, and the first that has a login is taken", async () => {
     const variables = {
       XDG_RUNTIME_DIR: path.join(folder.path, "run"),
