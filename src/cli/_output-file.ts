@@ -1,21 +1,28 @@
 // ⚡ uses: file system, chance
 /** A file that a command writes: it appears only whole, and replaces another only if that is asked for. */
 import { randomBytes } from "node:crypto";
-import { link, open, rename, unlink, type FileHandle } from "node:fs/promises";
-import { dirname } from "node:path";
+import { link, open, realpath, rename, unlink, type FileHandle } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
 
 import { LambdaImgError, errnoOf, type ErrorCode } from "../base/error.ts";
 
+/** Characters of a file's name that its temporary name has: names may have 255 bytes, of which both need some. */
+const NAME_CHARACTERS = 60;
+
 /**
  * Makes the file that `write` writes; gives what it gives.
- * @throws OUTPUT_EXISTS, OUTPUT_FORBIDDEN, OUTPUT_FULL, OUTPUT_UNAVAILABLE, PATH_NOT_FOUND, USAGE_INVALID, and what `write` throws
+ * @throws OUTPUT_EXISTS, OUTPUT_FORBIDDEN, OUTPUT_FULL, OUTPUT_UNAVAILABLE, PATH_NOT_FOUND,
+ *   PATH_TOO_LONG, USAGE_INVALID, and what `write` throws
  */
 export async function writeNewFile<T>(
   path: string,
   options: { readonly isForced: boolean },
   write: (file: FileHandle) => Promise<T>,
 ): Promise<T> {
-  const temporary = `${path}.${randomBytes(6).toString("hex")}.tmp`;
+  // What a symlink leads to is replaced, not the link: as root that would be /dev/stdout.
+  const target = options.isForced ? await realpath(path).catch(() => path) : path;
+  const name = `${basename(target).slice(0, NAME_CHARACTERS)}.${randomBytes(6).toString("hex")}.tmp`;
+  const temporary = join(dirname(target), name);
   try {
     const file = await open(temporary, "wx");
     let written: T;
@@ -26,8 +33,8 @@ export async function writeNewFile<T>(
       await file.close();
     }
     // link(2) fails where the name has come into being meanwhile; rename(2) would replace it.
-    if (options.isForced) await rename(temporary, path);
-    else await link(temporary, path);
+    if (options.isForced) await rename(temporary, target);
+    else await link(temporary, target);
     return written;
   } catch (error) {
     throw outputError(error, path);
@@ -50,6 +57,7 @@ const CODES: ReadonlyMap<string, ErrorCode> = new Map<string, ErrorCode>([
   ["EFBIG", "OUTPUT_FULL"],
   ["ENOENT", "PATH_NOT_FOUND"],
   ["ENOTDIR", "PATH_NOT_FOUND"],
+  ["ENAMETOOLONG", "PATH_TOO_LONG"],
 ]);
 
 /** A failed system call as an error of the output; other errors as they are. */

@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { lstatSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import path from "node:path";
 
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -52,6 +52,22 @@ describe.skipIf(!isBuilt)("lambda-img export (needs npm run build)", () => {
     expect((await home.run(["export", "app", "-o", "there", "--force"])).status).toBe(0);
     expect(statSync(inHome("there")).size).toBeGreaterThan(4);
     expect(readdirSync(home.path).filter((name) => name.endsWith(".tmp"))).toEqual([]);
+  });
+
+  test("--force replaces what a symlink leads to, and not the link", async () => {
+    writeFileSync(inHome("led-to"), "old");
+    symlinkSync("led-to", inHome("link"));
+    expect((await home.run(["export", "app", "-o", "link", "--force"])).status).toBe(0);
+    expect(lstatSync(inHome("link")).isSymbolicLink()).toBe(true);
+    expect(statSync(inHome("led-to")).size).toBeGreaterThan(4);
+  });
+
+  test("a name may be as long as names can be, and is refused beyond that", async () => {
+    const longest = "n".repeat(255);
+    expect((await home.run(["export", "app", "-o", longest, "--format", "tar"])).status).toBe(0);
+    expect(statSync(inHome(longest)).size).toBeGreaterThan(0);
+    const found = await home.run(["export", "app", "-o", `${longest}n`, "--json"]);
+    expect([found.status, errorOf(found)["code"]]).toEqual([7, "PATH_TOO_LONG"]);
   });
 
   test.each<[number, string, readonly string[]]>([
