@@ -1,9 +1,11 @@
-// ⚡ uses: file system
+// ⚡ uses: file system, time
 /** `lambda-img export`: a disk image or a tar, from the store. */
+import { constants } from "node:fs";
 import { open, stat, type FileHandle } from "node:fs/promises";
 import { resolve } from "node:path";
+import { setTimeout } from "node:timers/promises";
 
-import { LambdaImgError } from "../base/error.ts";
+import { errnoOf, LambdaImgError } from "../base/error.ts";
 import { showBytes } from "../base/units.ts";
 import { CHUNK_BYTES } from "../chunk/chunk.ts";
 import { ImageDevice } from "../device/image-device.ts";
@@ -19,6 +21,9 @@ export interface ExportOptions extends CommonOptions {
   readonly format: string;
   readonly force?: boolean;
 }
+
+/** How often it is looked whether somebody reads a pipe. */
+const POLL_MS = 50;
 
 /** Writes the image's disk or its files as a tar; a file appears under its name only when it is whole. */
 export async function exportImage(
@@ -50,7 +55,10 @@ export async function exportImage(
     );
     const sizeBytes = isStdout
       ? await writeStdout(pieces)
-      : await writeFile(resolve(options.output), pieces, { isForced: options.force === true });
+      : await writeFile(resolve(options.output), pieces, {
+          isForced: options.force === true,
+          signal: use.signal,
+        });
     if (isStdout) return;
     const json = {
       command: "export",
@@ -92,20 +100,26 @@ async function* cancellable(pieces: AsyncIterable<Piece>, signal: AbortSignal): 
 async function writeFile(
   path: string,
   pieces: AsyncIterable<Piece>,
-  options: { readonly isForced: boolean },
+  options: { readonly isForced: boolean; readonly signal: AbortSignal },
 ): Promise<number> {
   const found = await stat(path).catch(() => undefined); // What it fails of, opening fails of again.
   if (found !== undefined && !options.isForced && (found.isFile() || found.isBlockDevice()))
     throw outputExists(path);
   // A device or pipe is written to; renaming a file over it would replace it.
-  if (found !== undefined && !found.isFile()) return writeInPlace(path, pieces);
+  if (found !== undefined && !found.isFile()) {
+    return writeInPlace(path, pieces, { isPipe: found.isFIFO(), signal: options.signal });
+  }
   return writeNewFile(path, options, (file) => writePieces(file, pieces));
 }
 
-async function writeInPlace(path: string, pieces: AsyncIterable<Piece>): Promise<number> {
+async function writeInPlace(
+  path: string,
+  pieces: AsyncIterable<Piece>,
+  options: { readonly isPipe: boolean; readonly signal: AbortSignal },
+): Promise<number> {
   let sizeBytes = 0;
   try {
-    const file = await open(path, "r+");
+    const file = options.isPipe ? await openPipe(path, options.signal) : await open(path, constants.O_WRONLY);
     try {
       for await (const piece of pieces) {
         // What was there before must not show through a hole.
@@ -113,13 +127,37 @@ async function writeInPlace(path: string, pieces: AsyncIterable<Piece>): Promise
         await file.appendFile(bytes);
         sizeBytes += bytes.length;
       }
-      await file.datasync().catch(() => undefined); // Pipes and character devices have nothing to sync.
+      await file.datasync().catch((error: unknown) => {
+        // Pipes and character devices have nothing to sync. A disk tells here, and once, of what it has not taken.
+        if (errnoOf(error) !== "EINVAL") throw error;
+      });
     } finally {
       await file.close();
     }
     return sizeBytes;
   } catch (error) {
     throw outputError(error, path);
+  }
+}
+
+/**
+ * Opens a named pipe when somebody reads it; until then a signal ends the waiting, which it could not if the system
+ * waited. For writing only: were we a reader, too, what the others leave would be lost, and their end not be heard of.
+ */
+async function openPipe(path: string, signal: AbortSignal): Promise<FileHandle> {
+  for (;;) {
+    signal.throwIfAborted();
+    try {
+      const probe = await open(path, constants.O_WRONLY | constants.O_NONBLOCK);
+      try {
+        return await open(path, constants.O_WRONLY);
+      } finally {
+        await probe.close(); // Not before: the reader would take it for the end.
+      }
+    } catch (error) {
+      if (errnoOf(error) !== "ENXIO") throw error;
+    }
+    await setTimeout(POLL_MS);
   }
 }
 

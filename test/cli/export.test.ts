@@ -1,4 +1,14 @@
-import { lstatSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import { execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
+import {
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import path from "node:path";
 
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -68,6 +78,69 @@ describe.skipIf(!isBuilt)("lambda-img export (needs npm run build)", () => {
     expect(statSync(inHome(longest)).size).toBeGreaterThan(0);
     const found = await home.run(["export", "app", "-o", `${longest}n`, "--json"]);
     expect([found.status, errorOf(found)["code"]]).toEqual([7, "PATH_TOO_LONG"]);
+  });
+
+  describe("to a named pipe", () => {
+    const pipe = (name: string): string => {
+      execFileSync("mkfifo", [inHome(name)]);
+      return inHome(name);
+    };
+
+    test("waits for its reader, who gets all of it", async () => {
+      const file = pipe("pipe");
+      const writing = home.run(["export", "app", "-o", file, "--format", "tar"]);
+      // By then a program that does not wait would long have ended, with the pipe's content gone.
+      expect((await home.run(["images"])).status).toBe(0);
+      const reader = spawn("cat", [file], { stdio: ["ignore", "pipe", "ignore"] });
+      const pieces: Uint8Array[] = [];
+      reader.stdout.on("data", (piece: Uint8Array) => pieces.push(piece));
+      await once(reader, "close");
+      expect((await writing).status).toBe(0);
+      const { stdoutBytes } = await home.run(["export", "app", "-o", "-", "--format", "tar"]);
+      expect(Buffer.compare(Buffer.concat(pieces), stdoutBytes)).toBe(0);
+    });
+
+    test("fails where the reader leaves before the end", async () => {
+      const file = pipe("left");
+      const writing = home.run(["export", "app", "-o", file, "--json"]);
+      execFileSync("head", ["-c", "10", file]);
+      const found = await writing;
+      expect([found.status, errorOf(found)["code"]]).toEqual([9, "OUTPUT_UNAVAILABLE"]);
+      expect(found.stderr).toContain("EPIPE");
+    });
+
+    test("that nobody reads ends with a signal", async () => {
+      const file = pipe("alone");
+      const found = await home.run(["export", "app", "-o", file], {
+        whileRunning: (child) => {
+          void home.run(["images"]).then(() => {
+            child.kill("SIGTERM");
+          });
+        },
+      });
+      expect([found.status, found.signal]).toEqual([130, null]);
+    });
+  });
+
+  // A disk is told to keep bytes, and says only when it is asked to have kept them that it could not.
+  testWith(["mount"], "a disk that does not take what is written is a failure", async () => {
+    const small = inHome("small");
+    mkdirSync(small);
+    execFileSync("mount", ["-t", "tmpfs", "-o", "size=256k", "none", small]);
+    try {
+      execFileSync("truncate", ["-s", "512M", path.join(small, "disk")]);
+      const device = execFileSync("losetup", ["--find", "--show", path.join(small, "disk")], {
+        encoding: "utf8",
+      }).trim();
+      try {
+        const found = await home.run(["export", "app", "-o", device, "--force", "--json"]);
+        expect([found.status, errorOf(found)["kind"]]).toEqual([9, "unavailable"]);
+      } finally {
+        execFileSync("losetup", ["--detach", device]);
+      }
+    } finally {
+      execFileSync("umount", [small]);
+    }
   });
 
   test.each<[number, string, readonly string[]]>([
