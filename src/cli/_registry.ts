@@ -24,11 +24,12 @@ const CA_FILE_BYTES_MAX = 4 * MIB;
 
 /**
  * The options for the reference's registry; `undefined` where it is in none.
- * @throws USAGE_INVALID
+ * @throws USAGE_INVALID; the signal's reason
  */
 export async function registryOptions(
   reference: ImageReference,
   options: RegistryCliOptions,
+  signal: AbortSignal,
 ): Promise<RegistryOptions | undefined> {
   const { username, passwordStdin = false, insecureRegistry = [], ca = [] } = options;
   if (reference.kind !== "registry") {
@@ -46,7 +47,7 @@ export async function registryOptions(
     throw usage(`--insecure-registry: expected HOST or HOST:PORT, found ${JSON.stringify(host)}`);
   }
   return {
-    ...(username === undefined ? {} : { login: { username, password: await readPassword() } }),
+    ...(username === undefined ? {} : { login: { username, password: await readPassword(signal) } }),
     certificateAuthorities,
     insecureHosts: insecureRegistry,
     variables: process.env,
@@ -99,14 +100,23 @@ async function readCertificates(path: string): Promise<string> {
   }
 }
 
-async function readPassword(): Promise<string> {
+async function readPassword(signal: AbortSignal): Promise<string> {
   if (process.stdin.isTTY) throw usage("--password-stdin: give the password by a pipe or file, not by hand");
   const pieces: Uint8Array[] = [];
   let sizeBytes = 0;
-  for await (const piece of process.stdin as AsyncIterable<Uint8Array>) {
-    sizeBytes += piece.length;
-    if (sizeBytes > SMALL_FILE_BYTES_MAX) throw usage("--password-stdin: standard input is too long");
-    pieces.push(piece);
+  signal.throwIfAborted();
+  const stop = (): void => {
+    process.stdin.destroy(signal.reason as Error); // Who should write there may never do so.
+  };
+  signal.addEventListener("abort", stop);
+  try {
+    for await (const piece of process.stdin as AsyncIterable<Uint8Array>) {
+      sizeBytes += piece.length;
+      if (sizeBytes > SMALL_FILE_BYTES_MAX) throw usage("--password-stdin: standard input is too long");
+      pieces.push(piece);
+    }
+  } finally {
+    signal.removeEventListener("abort", stop);
   }
   const password = Buffer.concat(pieces)
     .toString("utf8")

@@ -65,7 +65,7 @@ interface Outcome {
 
 /** Converts and prints what came of it. */
 export async function convert(reference: string, options: ConvertOptions, use: Use): Promise<void> {
-  const job = await parseJob(reference, options);
+  const job = await parseJob(reference, options, use.signal);
   if (options.mtime === undefined && job.mtimePolicy.kind !== "preserve") {
     use.output.note(`SOURCE_DATE_EPOCH is set: --mtime ${showMtimePolicy(job.mtimePolicy)}`);
   }
@@ -80,7 +80,7 @@ export async function convert(reference: string, options: ConvertOptions, use: U
   use.output.result({ command: "convert", images }, () => outcomes.map(({ text }) => text).join(""));
 }
 
-async function parseJob(text: string, options: ConvertOptions): Promise<Job> {
+async function parseJob(text: string, options: ConvertOptions, signal: AbortSignal): Promise<Job> {
   const reference = parseImageReference(text);
   const imageName = options.name ?? defaultImageName(reference);
   checkName(imageName);
@@ -99,7 +99,7 @@ async function parseJob(text: string, options: ConvertOptions): Promise<Job> {
         : parseSize(options.maxLayerSize, "--max-layer-size"),
     jobs: parseJobs(options.jobs),
     platform: options.platform === undefined ? undefined : parsePlatform(options.platform),
-    registry: await registryOptions(reference, options),
+    registry: await registryOptions(reference, options, signal),
   };
 }
 

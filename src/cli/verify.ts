@@ -77,7 +77,7 @@ async function openSource(options: VerifyOptions, use: Use): Promise<Verificatio
   const image: OciImage = await openImage(reference, {
     platform,
     defaultPlatform: hostPlatform(),
-    registry: await registryOptions(reference, options),
+    registry: await registryOptions(reference, options, use.signal),
     signal: use.signal,
   });
   return { image, layerBytesMax };

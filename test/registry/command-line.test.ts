@@ -172,6 +172,20 @@ describe.skipIf(!isBuilt)("convert", () => {
     expect(wrong.stderr).not.toContain("4711");
   });
 
+  test("a signal ends the waiting for a password that does not come", async () => {
+    const words = ["convert", "--username", "x", "--password-stdin", "r.test/x"];
+    const found = await home.run(words, {
+      whileRunning: (child) => {
+        // By then it has begun to wait, too: it started first.
+        void home.run(["images"]).then(async () => {
+          await home.run(["images"]);
+          child.kill("SIGTERM");
+        });
+      },
+    });
+    expect([found.status, found.signal, found.stderr]).toEqual([130, null, ""]);
+  });
+
   test("logs in as docker did", async () => {
     const auth = Buffer.from(`${LOGIN.username}:${LOGIN.password}`).toString("base64");
     writeFileSync(
