@@ -1,5 +1,7 @@
 // ⚡ uses: process
 /** The command line: names, options, help. Each command's code is loaded when it is called. */
+import { isatty } from "node:tty";
+
 import { Command, CommanderError } from "commander";
 
 import { LambdaImgError } from "../base/error.ts";
@@ -20,15 +22,13 @@ const EXIT_PIPE = 141;
 
 /** Runs the program with these arguments (without node and script); resolves to the exit status. */
 export async function main(argv: readonly string[], version: string): Promise<number> {
-  const run: Run = { status: 0, abort: new AbortController() };
+  const run: Run = { status: 0, abort: new AbortController(), isServing: false, isHungUp: false };
   process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-    // `lambda-img ls … | head`: nobody reads on, so there is nothing to say and nothing to finish.
-    if (error.code === "EPIPE") process.exit(EXIT_PIPE);
-    const failure = new LambdaImgError(
-      "OUTPUT_UNAVAILABLE",
-      `stdout: cannot write: ${error.code ?? error.message}`,
-    );
-    process.exit(new Output({ json: argv.includes("--json") }).fail(failure));
+    const status = stdoutStatus(error, argv);
+    if (!run.isServing) process.exit(status);
+    // A server has sockets to remove: it stops as after a signal.
+    run.status = status;
+    run.abort.abort();
   });
   // What is said there is for people: that nobody reads it is no reason to stop serving, or to end otherwise.
   process.stderr.on("error", () => undefined);
@@ -37,7 +37,13 @@ export async function main(argv: readonly string[], version: string): Promise<nu
     process.removeListener("SIGINT", onSignal).removeListener("SIGTERM", onSignal);
     run.abort.abort(new LambdaImgError("CANCELLED", "cancelled"));
   };
-  process.once("SIGINT", onSignal).once("SIGTERM", onSignal);
+  // No second one: a terminal that goes away can send it twice, by its shell and by itself.
+  const hasTerminal = [0, 1, 2].some((fd) => isatty(fd));
+  const onHangup = (): void => {
+    run.isHungUp = true;
+    run.abort.abort(new LambdaImgError("CANCELLED", "cancelled"));
+  };
+  process.once("SIGINT", onSignal).once("SIGTERM", onSignal).on("SIGHUP", onHangup);
   try {
     await makeProgram(run, version).parseAsync([...argv], { from: "user" });
   } catch (error) {
@@ -46,8 +52,21 @@ export async function main(argv: readonly string[], version: string): Promise<nu
     if (error.exitCode !== 0) run.status = failUsage(error, argv);
   } finally {
     process.removeListener("SIGINT", onSignal).removeListener("SIGTERM", onSignal);
+    process.removeListener("SIGHUP", onHangup);
+    // Node aborts at its end where it cannot set a terminal back to what it was, since that is gone.
+    if (run.isHungUp && hasTerminal) process.kill(process.pid, "SIGHUP");
   }
   return run.status;
+}
+
+/** The status where stdout cannot be written, which people are told of unless it is a pipe's reader that has left. */
+function stdoutStatus(error: NodeJS.ErrnoException, argv: readonly string[]): number {
+  // `lambda-img ls … | head`: nobody reads on, so there is nothing to say and nothing to finish.
+  if (error.code === "EPIPE") return EXIT_PIPE;
+  const message = `stdout: cannot write: ${error.code ?? error.message}`;
+  return new Output({ json: argv.includes("--json") }).fail(
+    new LambdaImgError("OUTPUT_UNAVAILABLE", message),
+  );
 }
 
 /** With `--json` programs get their error object for wrong arguments, too. */
@@ -59,6 +78,9 @@ function failUsage(error: CommanderError, argv: readonly string[]): number {
 interface Run {
   status: number;
   readonly abort: AbortController;
+  /** True for a command that goes on after its result. */
+  isServing: boolean;
+  isHungUp: boolean;
 }
 
 const EXAMPLE = `
@@ -305,6 +327,7 @@ function addServe(program: Command, run: Run): void {
     description: "Offer images as block devices over NBD, each with a private overlay, until a signal comes.",
     run: async (images, options, use) => {
       const { serve } = await import("./serve.ts");
+      run.isServing = true;
       await serve(images, options, use);
     },
   })

@@ -307,8 +307,9 @@ describe.skipIf(!isBuilt)("a conversion that is stopped (needs npm run build)", 
     home.remove();
   });
 
-  test.each(["SIGINT", "SIGTERM"] as const)(
-    "by %s ends with 130, quietly, and without a name",
+  // A terminal that is closed sends SIGHUP by its shell and by itself.
+  test.each(["SIGINT", "SIGTERM", "SIGHUP"] as const)(
+    "by %s ends with 130, quietly, without a name, and with nothing unfinished",
     async (signal) => {
       const options = ["--store", `store-${signal}`, "--json"];
       const stopped = await home.run(["convert", "oci:big", ...options], {
@@ -318,6 +319,7 @@ describe.skipIf(!isBuilt)("a conversion that is stopped (needs npm run build)", 
             if (!child.stderr().includes("new store")) return;
             clearInterval(timer);
             child.kill(signal);
+            if (signal === "SIGHUP") child.kill(signal);
           }, 1);
         },
       });
@@ -325,6 +327,7 @@ describe.skipIf(!isBuilt)("a conversion that is stopped (needs npm run build)", 
       expect(errorOf(stopped)).toMatchObject({ code: "CANCELLED", kind: "cancelled" });
       expect(stopped.stderr).not.toContain("lambda-img: error");
       expect(jsonOf(await home.run(["images", ...options]))["images"]).toEqual([]);
+      expect(readdirSync(path.join(home.path, `store-${signal}`, "roots", "r0", "tmp"))).toEqual([]);
     },
   );
 

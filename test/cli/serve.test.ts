@@ -1,4 +1,5 @@
 /** `lambda-img serve`, judged by libnbd's and QEMU's clients. */
+import { spawn, spawnSync } from "node:child_process";
 import {
   existsSync,
   lstatSync,
@@ -14,7 +15,7 @@ import path from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
 import { CliHome, errorOf, isBuilt, jsonOf } from "../support/cli-run.ts";
-import { run, testWith } from "../support/judge.ts";
+import { run, SYSTEM_PYTHON, testWith } from "../support/judge.ts";
 import { tarBuilder } from "../support/tar-builder.ts";
 import { LOWER, SECRET, UPPER, writeApp } from "./_images.ts";
 import { startServe } from "./_serving.ts";
@@ -158,6 +159,60 @@ describe.skipIf(!isBuilt)("lambda-img serve (needs npm run build)", () => {
       expect((await server.stop("SIGINT")).status).toBe(0);
     },
   );
+
+  test.each<[string, number | null, (env: Readonly<Record<string, string>>) => Promise<number | null>]>([
+    [
+      "SIGHUP, as of a terminal that is closed",
+      0,
+      async (env) => {
+        const server = await startServe(home, ["app"], env);
+        return (await server.stop("SIGHUP")).status;
+      },
+    ],
+    ["a result that nobody reads", 141, (env) => serveTo("| true", env)],
+    ["a result that nothing takes", 9, (env) => serveTo(">/dev/full", env)],
+  ])("leaves no socket behind after %s", async (_, status, stop) => {
+    const runtime = inHome("run-left");
+    mkdirSync(runtime, { recursive: true });
+    expect(await stop({ XDG_RUNTIME_DIR: runtime })).toBe(status);
+    expect(readdirSync(path.join(runtime, "lambda-img"))).toEqual([]);
+  });
+
+  testWith(["python3"], "leaves no socket behind where its terminal goes away, and does not crash", () => {
+    const runtime = inHome("run-terminal");
+    mkdirSync(runtime, { recursive: true });
+    const script = `import os, pty, sys
+pid, terminal = pty.fork()
+if pid == 0: os.execv(sys.argv[1], sys.argv[1:])
+said = b""
+while b"nbd+unix" not in said: said += os.read(terminal, 1000)
+os.close(terminal)
+print(os.waitpid(pid, 0)[1])`;
+    const bin = path.resolve(import.meta.dirname, "../../bin/lambda-img");
+    const env = {
+      ...{ PATH: process.env["PATH"], HOME: home.path, XDG_RUNTIME_DIR: runtime },
+      ...{ XDG_DATA_HOME: inHome("share"), XDG_CONFIG_HOME: inHome("config") },
+    };
+    const args = ["-c", script, process.execPath, bin, "serve", "app"];
+    const found = spawnSync(SYSTEM_PYTHON, args, { env, encoding: "utf8", timeout: 30_000 });
+    expect([found.stdout, found.stderr]).toEqual(["1\n", ""]);
+    expect(readdirSync(path.join(runtime, "lambda-img"))).toEqual([]);
+  });
+
+  function serveTo(where: string, variables: Readonly<Record<string, string>>): Promise<number | null> {
+    const script = `"$0" "$1" serve app ${where}; exit "\${PIPESTATUS[0]}"`;
+    const env = {
+      ...process.env,
+      ...variables,
+      XDG_DATA_HOME: inHome("share"),
+      XDG_CONFIG_HOME: inHome("config"),
+    };
+    const bin = path.resolve(import.meta.dirname, "../../bin/lambda-img");
+    return new Promise((resolve) => {
+      const args = ["-c", script, process.execPath, bin];
+      spawn("bash", args, { env, stdio: "ignore", timeout: 30_000 }).on("close", resolve);
+    });
+  }
 
   testWith(
     ["nbdinfo"],
