@@ -6,7 +6,7 @@
 import { setImmediate } from "node:timers/promises";
 import { Worker } from "node:worker_threads";
 
-import { definite, fromPlainError } from "../base/error.ts";
+import { definite, errnoOf, fromPlainError } from "../base/error.ts";
 import type { Salt } from "../crypto/salt.ts";
 import { ChunkWriter, type ChunkWriterPlace } from "../store/chunk-writer.ts";
 import type { ChunkSealer, StoredChunk } from "./chunk-sealer.ts";
@@ -31,7 +31,7 @@ export class WorkerSealer implements ChunkSealer {
   readonly depth: number;
   readonly #start: SealingStart;
   readonly #use: { readonly salt: Salt; readonly writer: ChunkWriter };
-  readonly #threadsMax: number;
+  #threadsMax: number;
   readonly #threads: SealingThread[] = [];
 
   constructor(threadsMax: number, salt: Salt, place: ChunkWriterPlace) {
@@ -43,7 +43,8 @@ export class WorkerSealer implements ChunkSealer {
 
   seal(plain: Uint8Array): Promise<StoredChunk> {
     const queued = this.#threads.reduce((sum, thread) => sum + thread.queued, 0);
-    return queued < this.depth - 1 ? this.#leastBusy().seal(plain) : this.#sealHere(plain);
+    const thread = queued < this.depth - 1 ? this.#leastBusy() : undefined;
+    return thread === undefined ? this.#sealHere(plain) : thread.seal(plain);
   }
 
   async close(): Promise<void> {
@@ -57,15 +58,23 @@ export class WorkerSealer implements ChunkSealer {
     return chunk;
   }
 
-  #leastBusy(): SealingThread {
+  /** `undefined` where no thread can be had. */
+  #leastBusy(): SealingThread | undefined {
     const least = this.#threads.reduce<SealingThread | undefined>(
       (best, thread) => (best === undefined || thread.queued < best.queued ? thread : best),
       undefined,
     );
-    if (least !== undefined && (least.queued === 0 || this.#threads.length >= this.#threadsMax)) return least;
-    const thread = new SealingThread(this.#start);
-    this.#threads.push(thread);
-    return thread;
+    if (least?.queued === 0 || this.#threads.length >= this.#threadsMax) return least;
+    try {
+      const thread = new SealingThread(this.#start);
+      this.#threads.push(thread);
+      return thread;
+    } catch (error) {
+      // The system gives this user or container no more of them; fewer come to the same result.
+      if (errnoOf(error) !== "ERR_WORKER_INIT_FAILED") throw error;
+      this.#threadsMax = this.#threads.length;
+      return least;
+    }
   }
 }
 

@@ -2,6 +2,7 @@
  * Opens layers in threads, so that inflating and hashing one leaves the thread that parses and copies alone
  * (docs/architecture.md, "Threads").
  */
+import { errnoOf } from "../base/error.ts";
 import { MIB } from "../base/units.ts";
 import { LayerThread } from "./_layer-thread.ts";
 import { openLayer, type LayerInput, type OpenLayerOptions } from "./open-layer.ts";
@@ -25,7 +26,11 @@ export class LayerThreads {
       yield* openLayer(stream, options);
       return;
     }
-    const thread = this.#idleThread() ?? new LayerThread();
+    const thread = this.#idleThread() ?? newThread();
+    if (thread === undefined) {
+      yield* openLayer(stream, options);
+      return;
+    }
     try {
       yield* thread.read(stream, options);
     } finally {
@@ -51,5 +56,15 @@ export class LayerThreads {
     const closing = thread.supplied.finally(() => this.#closing.delete(closing));
     this.#closing.add(closing);
     await thread.close();
+  }
+}
+
+/** `undefined` where the system gives this user or container no more of them. */
+function newThread(): LayerThread | undefined {
+  try {
+    return new LayerThread();
+  } catch (error) {
+    if (errnoOf(error) === "ERR_WORKER_INIT_FAILED") return undefined;
+    throw error;
   }
 }

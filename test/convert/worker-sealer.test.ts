@@ -1,15 +1,34 @@
 /** Threads run what is built: the program of a thread is found beside the module that starts it. */
 import { existsSync, mkdirSync, symlinkSync } from "node:fs";
 import path from "node:path";
+import type { Worker } from "node:worker_threads";
 
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 
 import { CHUNK_BYTES } from "../../src/chunk/chunk.ts";
+import { WorkerSealer as SourceSealer } from "../../src/convert/worker-sealer.ts";
 import type * as Sealers from "../../src/convert/worker-sealer.ts";
 import { sealChunk } from "../../src/crypto/chunk-seal.ts";
 import { DirectoryStore } from "../../src/store/directory-store.ts";
 import { temporaryDirectory } from "../support/oci-layout.ts";
 import { SALT } from "./_memory.ts";
+
+const threads = vi.hoisted(() => ({ areRefused: false }));
+vi.mock("node:worker_threads", async (load) => {
+  const real = await load<{ Worker: typeof Worker }>();
+  return {
+    ...real,
+    Worker: class extends real.Worker {
+      constructor(...given: ConstructorParameters<typeof Worker>) {
+        // As node has it where a limit on processes is reached.
+        if (threads.areRefused) {
+          throw Object.assign(new Error("EAGAIN"), { code: "ERR_WORKER_INIT_FAILED" });
+        }
+        super(...given);
+      }
+    },
+  };
+});
 
 const BUILT = path.resolve(import.meta.dirname, "../../dist/convert/worker-sealer.js");
 const plain = (seed: number): Uint8Array => new Uint8Array(CHUNK_BYTES).fill(seed);
@@ -44,6 +63,21 @@ describe.skipIf(!existsSync(BUILT))("WorkerSealer (needs npm run build)", () => 
     mkdirSync(place, { recursive: true });
     symlinkSync(name, path.join(place, name));
   }
+
+  test("seals in this thread where the system gives no other", async () => {
+    threads.areRefused = true;
+    try {
+      const sealer = new SourceSealer(2, SALT, await store.beginWriting());
+      sealers.push(sealer);
+      const { sealed, name } = sealChunk(plain(1), SALT);
+      for (const outcome of ["stored", "present"]) {
+        expect(await sealer.seal(plain(1))).toMatchObject({ name, outcome });
+      }
+      expect(Buffer.compare(await store.getChunk(name), sealed)).toBe(0);
+    } finally {
+      threads.areRefused = false;
+    }
+  });
 
   test("gives what sealing in this thread gives, each caller its own, from any number of threads", async () => {
     for (const threads of [1, 3]) {

@@ -2,15 +2,23 @@
 import { existsSync } from "node:fs";
 import path from "node:path";
 
-import { afterEach, describe, expect, test } from "vitest";
+import { afterEach, describe, expect, test, vi } from "vitest";
 
 import { concatBytes, equalBytes } from "../../src/base/bytes.ts";
 import { asDiffId, parseDigest } from "../../src/base/digest.ts";
 import { isLambdaImgError, LambdaImgError } from "../../src/base/error.ts";
+import { LayerThreads as SourceThreads } from "../../src/layer/layer-threads.ts";
 import type * as Threads from "../../src/layer/layer-threads.ts";
 import type { LayerInput } from "../../src/layer/open-layer.ts";
 import { collect, compress, digestOf } from "../support/oci-layout.ts";
 import { repeating } from "../support/gzip-member.ts";
+
+vi.mock("../../src/layer/_layer-thread.ts", () => ({
+  LayerThread: function refuse(): never {
+    // As node has it where a limit on processes is reached.
+    throw Object.assign(new Error("EAGAIN"), { code: "ERR_WORKER_INIT_FAILED" });
+  },
+}));
 
 const BUILT = path.resolve(import.meta.dirname, "../../dist/layer/layer-threads.js");
 const OPTIONS = { layerBytesMax: 2 ** 30 };
@@ -49,6 +57,14 @@ function source(
   };
   return { descriptor, bytes: pieces(), state };
 }
+
+test("a layer is read in this thread where the system gives no other", async () => {
+  const threads = new SourceThreads();
+  const given = source(GZIPPED);
+  expect(equalBytes(concatBytes(await collect(threads.open(given, OPTIONS))), TAR)).toBe(true);
+  expect(given.state.isClosed).toBe(true);
+  await threads.close();
+});
 
 describe.skipIf(!existsSync(BUILT))("LayerThreads (needs npm run build)", () => {
   const opened: Threads.LayerThreads[] = [];
