@@ -3,9 +3,10 @@
  * Programs that keep credentials: docker-credential-NAME and its protocol (docker-credential-helpers, README). `get`
  * reads a server's name and writes JSON.
  */
-import { spawn, type ChildProcess } from "node:child_process";
+import { spawn, type ChildProcess, type ChildProcessByStdio } from "node:child_process";
+import type { Readable, Writable } from "node:stream";
 
-import { LambdaImgError } from "../base/error.ts";
+import { errnoOf, LambdaImgError } from "../base/error.ts";
 import { parseObject, stringIn } from "./_json.ts";
 import { CREDENTIAL_OUTPUT_BYTES_MAX } from "./_limit.ts";
 import { throwIfCancelled } from "./retry.ts";
@@ -67,12 +68,7 @@ function run(
   const { program, where } = question;
   const name = `docker-credential-${program}`;
   return new Promise((resolve, reject) => {
-    const child = spawn(name, ["get"], {
-      env: { ...variables },
-      shell: false,
-      stdio: ["pipe", "pipe", "ignore"],
-      windowsHide: true,
-    });
+    const child = start(name, { variables, where });
     const settle = (): void => {
       clearTimeout(timer);
       signal?.removeEventListener("abort", onAbort);
@@ -97,10 +93,9 @@ function run(
       if (sizeBytes > CREDENTIAL_OUTPUT_BYTES_MAX) stop(invalid(where, `${name} prints too much`));
       else pieces.push(piece);
     });
-    child.on("error", (error: NodeJS.ErrnoException) => {
+    child.on("error", (error) => {
       settle();
-      const why = error.code === "ENOENT" ? "is not installed" : `cannot be run (${error.code ?? "unknown"})`;
-      reject(invalid(where, `${name} ${why}`));
+      reject(startError(error, name, where));
     });
     child.on("close", (status) => {
       settle();
@@ -110,6 +105,28 @@ function run(
     child.stdin.on("error", () => undefined);
     child.stdin.end(`${question.server}\n`);
   });
+}
+
+function start(
+  name: string,
+  from: { readonly variables: Readonly<Record<string, string | undefined>>; readonly where: string },
+): ChildProcessByStdio<Writable, Readable, null> {
+  try {
+    return spawn(name, ["get"], {
+      env: { ...from.variables },
+      shell: false,
+      stdio: ["pipe", "pipe", "ignore"],
+      windowsHide: true,
+    });
+  } catch (error) {
+    // Of a few failures node tells by an event, of the others (ELOOP, ENOMEM) at once.
+    throw startError(error, name, from.where);
+  }
+}
+
+function startError(error: unknown, name: string, where: string): LambdaImgError {
+  const errno = errnoOf(error);
+  return invalid(where, `${name} ${errno === "ENOENT" ? "is not installed" : `cannot be run (${errno})`}`);
 }
 
 /** Ends it, and lets go of its pipes: its own children may hold them. */

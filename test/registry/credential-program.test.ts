@@ -1,4 +1,4 @@
-import { chmodSync, existsSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, symlinkSync, writeFileSync } from "node:fs";
 import path from "node:path";
 
 import { afterAll, describe, expect, test } from "vitest";
@@ -65,6 +65,14 @@ describe("a program", () => {
       message: expect.stringMatching(message) as string,
     });
     expect(String(error)).not.toContain("hidden-4711");
+  });
+
+  test("whose file is a link to itself cannot be run", async () => {
+    symlinkSync("docker-credential-loop", path.join(folder.path, "docker-credential-loop"));
+    await expect(ask("loop")).rejects.toMatchObject({
+      code: "CREDENTIALS_INVALID",
+      message: expect.stringMatching(/docker-credential-loop cannot be run \(ELOOP\)$/) as string,
+    });
   });
 
   test("that hangs is ended, though its children hold its output", async () => {
