@@ -7,7 +7,7 @@
 import { randomBytes } from "node:crypto";
 import { constants } from "node:fs";
 import { lstat, mkdir, open, rename, unlink, type FileHandle } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 
 import { toHex } from "../base/bytes.ts";
 import { assert, errnoOf } from "../base/error.ts";
@@ -139,7 +139,7 @@ export class DiskTier {
   }
 
   async #prepare(): Promise<void> {
-    await mkdir(this.#options.path, { recursive: true, mode: 0o700 });
+    await makeDirectories(this.#options.path);
     await makePrivate(this.#directory);
     const temporary = join(this.#directory, "tmp");
     for (const directory of [temporary, ...SET_NAMES.map((name) => join(this.#directory, name))]) {
@@ -201,6 +201,27 @@ export class DiskTier {
     this.#told.add(text);
     this.#options.onProblem?.(`cache ${this.#options.path}: ${text}`);
   }
+}
+
+/**
+ * Makes the directory and those above it, where they are not there. Node's own recursive mkdir never ends where a
+ * directory is there that takes no others (/proc, and some that mount by themselves), and cannot be stopped.
+ */
+async function makeDirectories(directory: string): Promise<void> {
+  if (await isMade(directory)) return;
+  await makeDirectories(dirname(directory));
+  if (!(await isMade(directory))) throw new UnfitDirectory(`${directory}: it cannot be made`);
+}
+
+/** Makes the directory, or finds it made; false where that above it is missing. */
+async function isMade(directory: string): Promise<boolean> {
+  try {
+    await mkdir(directory, { mode: 0o700 });
+  } catch (error) {
+    if (errnoOf(error) === "ENOENT" && dirname(directory) !== directory) return false;
+    if (errnoOf(error) !== "EEXIST") throw error;
+  }
+  return true;
 }
 
 /** Makes the directory, for this user only, or finds it such. A link to one is none. */
