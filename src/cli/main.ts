@@ -16,6 +16,7 @@ import type { RunOptions } from "./run.ts";
 import type { ServeOptions } from "./serve.ts";
 import type { StatsOptions } from "./stats.ts";
 import type { VerifyOptions } from "./verify.ts";
+import { refuseOtherThanUtf8 } from "./_words.ts";
 
 /** Status of a program whose reader went away: 128 and SIGPIPE, as a shell shows it. */
 const EXIT_PIPE = 141;
@@ -161,6 +162,7 @@ function addCommand<Options extends CommonOptions>(
       const output = new Output(options);
       try {
         refuseEmpty(given.at(-1) as Command);
+        refuseOtherThanUtf8();
         await text.run(operands, options, { output, signal: run.abort.signal });
       } catch (error) {
         run.status = output.fail(error);

@@ -1,5 +1,5 @@
 import { execFile, spawnSync } from "node:child_process";
-import { mkdirSync, readFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { promisify } from "node:util";
 
@@ -114,6 +114,21 @@ describe.skipIf(!isBuilt)("lambda-img (needs npm run build)", () => {
       expect(found.stderr).toContain("the working directory was removed");
     },
   );
+
+  test("words that are not UTF-8 are refused, since node would name other files; U+FFFD itself is not", async () => {
+    await home.run(["convert", `oci:${path.join(TOP, "fixtures/images/sample")}`, "--name", "sample"]);
+    const script = '"$0" "$1" export sample --format tar -o "$(printf "$2")"';
+    const bin = path.join(TOP, "bin", "lambda-img");
+    const env = { ...process.env, XDG_DATA_HOME: path.join(home.path, "share") };
+    const statusOf = (name: string): number | null =>
+      spawnSync("bash", ["-c", script, process.execPath, bin, name], {
+        cwd: home.path,
+        env: { ...env, XDG_CONFIG_HOME: path.join(home.path, "config") },
+      }).status;
+    expect(statusOf("odd-\\xff")).toBe(2);
+    expect(readdirSync(home.path).filter((name) => name.startsWith("odd-"))).toEqual([]);
+    expect(statusOf("odd-\ufffd")).toBe(0);
+  });
 
   test("a reader that leaves early is no bug", async () => {
     const big = tarBuilder().file("big", "0123456789\n".repeat(500_000)).end();
