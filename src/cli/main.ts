@@ -39,7 +39,7 @@ export async function main(argv: readonly string[], version: string): Promise<nu
     run.abort.abort(new LambdaImgError("CANCELLED", "cancelled"));
   };
   // No second one: a terminal that goes away can send it twice, by its shell and by itself.
-  const hasTerminal = [0, 1, 2].some((fd) => isatty(fd));
+  const terminals = [0, 1, 2].filter((fd) => isatty(fd));
   const onHangup = (): void => {
     run.isHungUp = true;
     run.abort.abort(new LambdaImgError("CANCELLED", "cancelled"));
@@ -55,7 +55,7 @@ export async function main(argv: readonly string[], version: string): Promise<nu
     process.removeListener("SIGINT", onSignal).removeListener("SIGTERM", onSignal);
     process.removeListener("SIGHUP", onHangup);
     // Node aborts at its end where it cannot set a terminal back to what it was, since that is gone.
-    if (run.isHungUp && hasTerminal) process.kill(process.pid, "SIGHUP");
+    if (run.isHungUp && !terminals.every((fd) => isatty(fd))) process.kill(process.pid, "SIGHUP");
   }
   return run.status;
 }
