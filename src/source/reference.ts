@@ -56,7 +56,18 @@ function fileStem(path: string): string {
 function parseOther(text: string): ImageReference {
   const other = /^(docker-daemon|containers-storage|ostree|sif|tarball|dir):/.exec(text)?.[1];
   if (other !== undefined) throw unsupportedKind(text, other);
+  refuseLogin(text);
   return { kind: "registry", text, ...parseRegistryReference(text.replace(/^docker:\/\//, "")) };
+}
+
+/** A login as in a URL is not taken, and not shown: what is before its `@` can be a password. */
+function refuseLogin(text: string): void {
+  const login = /^(.*)@/s.exec(text.replace(/@[\w+.-]+:[^/@]*$/, ""))?.[1];
+  if (login === undefined) return;
+  throw invalid(
+    `...${text.slice(login.length)}`,
+    "what follows its @ is no digest; a login goes into --username and --password-stdin",
+  );
 }
 
 function parseLayoutReference(text: string, rest: string): ImageReference {

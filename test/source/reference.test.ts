@@ -59,6 +59,20 @@ test.each([
   expect(() => parseImageReference(text)).toThrow(expect.objectContaining({ code: "REFERENCE_INVALID" }));
 });
 
+test.each([
+  "user:secret@host/x",
+  "user:secret@host:5000/x:1",
+  "https://user:secret@host/x",
+  "docker://user:sec/r@secret@host/x",
+  `user:secret@host/x@${digest}`,
+  "user:secret@host",
+])("the password in %j is refused, and not shown", (text) => {
+  const message = /^invalid reference "\.\.\.@host(?!.*secret).*--password-stdin$/;
+  expect(() => parseImageReference(text)).toThrow(
+    expect.objectContaining({ code: "REFERENCE_INVALID", message: expect.stringMatching(message) as string }),
+  );
+});
+
 test.each(["docker-daemon:alpine", "containers-storage:x", "dir:/x"])(
   "%s is of a kind that is not read",
   (text) => {
