@@ -221,6 +221,8 @@ export class ChunkGuard {
   }
 
   #try(place: Place, load: ChunkLoad): Promise<Uint8Array> {
+    // A read of many chunks goes on with its others, of which each would wait for its own deadline.
+    if (this.#isGraceOver) return Promise.reject(stopped());
     const { timeoutMs } = this.#options;
     return new Promise((resolve, reject) => {
       const begin = (): void => {

@@ -168,11 +168,22 @@ test("a stop ends what waits to try again at once, and what waits for the store 
   await settle();
   const endGrace = guard.stop({ graceMs: 5 });
   expect(await pausing).toBe("CANCELLED");
+  expect(await codeOf(guard.forImage("a")(2, () => Promise.reject(gone())))).toBe("CHUNK_NOT_FOUND");
   timers.fire(5);
   expect(await hanging).toBe("CANCELLED");
   endGrace();
   expect(timers.delays).toEqual([]);
-  expect(await codeOf(guard.forImage("a")(2, () => Promise.reject(gone())))).toBe("CHUNK_NOT_FOUND");
+});
+
+test("after the time of grace nothing is begun any more, such as the other chunks of a long read", async () => {
+  const { guard, timers } = makeGuard();
+  guard.stop({ graceMs: 5 });
+  timers.fire(5);
+  const late = openEnd();
+  const code = codeOf(guard.forImage("a")(0, late.load));
+  await settle();
+  expect([late.begun(), timers.delays, guard.counts]).toEqual([0, [], IDLE]);
+  expect(await code).toBe("CANCELLED");
 });
 
 test("of more than 10000 failing chunks the rest is not named", async () => {
