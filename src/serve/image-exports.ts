@@ -91,6 +91,8 @@ export class ImageExports implements NbdExports {
   readonly #openChunks: OpenChunks;
   /** By key. */
   readonly #held: Map<string, Promise<HeldImage>> = new Map();
+  /** Keys of exports that are open. */
+  readonly #opened: Set<string> = new Set();
   /** Keys of images that clients use or are about to use. */
   readonly #wanted: Set<string> = new Set();
   /** Keys of names that do not follow the store: those that are to be pinned, or whose overlay is in a file. */
@@ -153,10 +155,12 @@ export class ImageExports implements NbdExports {
   }
 
   async open(key: string): Promise<NbdExport> {
+    this.#opened.add(key);
     const holding = this.#hold(key);
     const { device, readAhead } = await holding;
     readAhead.start();
     this.#beginSession(key, holding);
+    if (this.#options.overlay.kind === "memory") await this.#dropFormer(key);
     const { name, manifestId } = ofKey(key);
     return {
       name,
@@ -227,6 +231,7 @@ export class ImageExports implements NbdExports {
     if (found !== undefined) return found;
     const making = this.#make(key).catch((error: unknown) => {
       this.#held.delete(key);
+      this.#opened.delete(key);
       this.#wanted.delete(key); // Nobody has a session with what could not be opened.
       throw error;
     });
@@ -278,9 +283,28 @@ export class ImageExports implements NbdExports {
   async #leave(key: string): Promise<void> {
     const held = await definite(this.#held.get(key), "an export that is open is held");
     await this.#endSession(key, held);
-    if (this.#options.overlay.kind !== "none" && (await this.#isCurrent(key))) return;
+    const isKept = this.#options.overlay.kind !== "none" && (await this.#isCurrent(key));
+    this.#opened.delete(key);
+    if (isKept) return;
     this.#held.delete(key);
     await held.device.close();
+  }
+
+  /**
+   * What the name stood for before, and was kept for who comes back: nobody can any more. Images in use go with their
+   * last client.
+   */
+  async #dropFormer(key: string): Promise<void> {
+    const { name } = ofKey(key);
+    for (const [former, holding] of [...this.#held]) {
+      if (former === key || ofKey(former).name !== name || this.#opened.has(former)) continue;
+      // Who comes late may have been told of this manifest before the name went to that one.
+      if ((await this.#isCurrent(former)) || this.#opened.has(former)) continue;
+      if (!this.#held.delete(former)) continue; // Another has dropped it meanwhile.
+      const held = await holding;
+      await this.#endSession(former, held);
+      await held.device.close();
+    }
   }
 
   /** Whoever opens the image does not wait for its trace, and may be the first to read. */

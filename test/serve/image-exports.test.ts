@@ -137,6 +137,29 @@ test("a name that stands for another manifest is another export, and the old one
   );
 });
 
+test("what was written to what a name stood for goes also where the name moved after the last client had left", async () => {
+  for (const images of [undefined, ["one"]]) {
+    store.refs.set("one", store.id(0));
+    const exports = makeExports(images === undefined ? {} : { images });
+    await exports.prepare(never);
+    const old = await openNamed(exports, "one");
+    await old.device.write(0, new Uint8Array(PAGE));
+    await old.close();
+    store.refs.set("one", store.id(1));
+    expect(await old.device.read(0, PAGE)).toEqual(new Uint8Array(PAGE));
+    const fresh = await openNamed(exports, "one");
+    await expect(old.device.read(0, 1)).rejects.toThrow();
+    // One who was told of the former manifest, and opens it only now, takes nothing from those who come after.
+    await fresh.device.write(0, new Uint8Array(PAGE));
+    await fresh.close();
+    const late = await exports.open(`${store.id(0)} one`);
+    expect(await late.device.read(0, PAGE)).toEqual(store.disks[0]!.plain.subarray(0, PAGE));
+    expect(await fresh.device.read(0, PAGE)).toEqual(new Uint8Array(PAGE));
+    await late.close();
+    await exports.close();
+  }
+});
+
 test("what is written is not thrown away because the store cannot be asked", async () => {
   const exports = makeExports();
   const first = await openNamed(exports, "one");
