@@ -178,6 +178,14 @@ export async function writeMark(
   await medium.write(bytes, MARK_OFFSETS[mark.number % 2 === 0 ? 0 : 1]);
 }
 
+/**
+ * Gives both marks their room. Where the place of one were a hole, a flush could be the first to find the disk full, after
+ * which nothing is written any more.
+ */
+export async function reserveMarks(medium: OverlayMedium): Promise<void> {
+  for (const offsetBytes of MARK_OFFSETS) await medium.write(new Uint8Array(MARK_BYTES), offsetBytes);
+}
+
 /** The newest mark. @throws OVERLAY_INVALID where there is none, OVERLAY_UNAVAILABLE */
 export async function readMark(
   medium: OverlayMedium,

@@ -1,6 +1,13 @@
 /** Makes and opens an overlay on a medium. docs/format/overlay.md, "Opening". */
 import { FileOverlayStore } from "./_overlay-file.ts";
-import { encodeHeader, readHeader, readMark, writeMark, type OverlayIdentity } from "./_overlay-header.ts";
+import {
+  encodeHeader,
+  readHeader,
+  readMark,
+  reserveMarks,
+  writeMark,
+  type OverlayIdentity,
+} from "./_overlay-header.ts";
 import { OverlayLog } from "./_overlay-log.ts";
 import type { OverlayMedium } from "./_overlay-medium.ts";
 import type { OverlayStore } from "./overlay-store.ts";
@@ -24,6 +31,7 @@ export async function formatOverlay(
 ): Promise<void> {
   await medium.write(encodeHeader(identity, options.maxBytes), 0);
   const layout = await readHeader(medium, identity, options.path);
+  await reserveMarks(medium);
   await writeMark(medium, layout.tableSealer, { number: 0, ...new OverlayLog(medium, layout, 0).end });
   await medium.sync();
 }

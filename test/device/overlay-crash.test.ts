@@ -4,6 +4,7 @@ import { open } from "node:fs/promises";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 
+import { LambdaImgError } from "../../src/base/error.ts";
 import { FileMedium } from "../../src/device/_overlay-medium.ts";
 import { formatOverlay, openOverlay } from "../../src/device/_overlay-open.ts";
 import { OverlayDevice } from "../../src/device/overlay-device.ts";
@@ -247,6 +248,34 @@ describe("a failure of the disk", () => {
     expectBytes(await pageAt(store, 0), pageOfSeed(1));
     await store.close();
     expect(await failureOf(pageAt(store, 0))).toBe("OVERLAY_UNAVAILABLE");
+  });
+
+  test("that is full when the first flush comes keeps nothing from lasting", async () => {
+    const disk = new SimulatedDisk();
+    const pages = new Set<number>();
+    let isFull = false;
+    const write = disk.write.bind(disk);
+    disk.write = async (bytes, offset) => {
+      for (let page = Math.floor(offset / PAGE); page * PAGE < offset + bytes.length; page++) {
+        if (isFull && !pages.has(page)) throw new LambdaImgError("OVERLAY_FULL", "the disk is full");
+        pages.add(page);
+      }
+      await write(bytes, offset);
+    };
+    await formatOverlay(disk, IDENTITY, { path, maxBytes: PAGES * PAGE });
+    const store = await openOverlay(disk, IDENTITY, path);
+    await store.apply(put(0, 1));
+    isFull = true;
+    expect(await failureOf(store.apply(put(1, 2)))).toBe("OVERLAY_FULL");
+    await store.flush();
+    await store.apply([{ firstPage: 2, pageCount: 1 }]);
+    await store.close();
+    const again = await openOverlay(
+      disk.afterLoss(0, () => 0),
+      IDENTITY,
+      path,
+    );
+    expectBytes(await pageAt(again, 0), pageOfSeed(1));
   });
 
   test("that has no room is a full overlay", async () => {
