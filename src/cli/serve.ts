@@ -16,6 +16,7 @@ import {
   type TraceEvent,
 } from "../serve/image-exports.ts";
 import { ProblemLog } from "../serve/problem-log.ts";
+import { StoppableStore } from "../serve/stoppable-store.ts";
 import { showTcpPlace } from "../serve/tcp-place.ts";
 import { openContext, type Context } from "./context.ts";
 import type { Output } from "./output.ts";
@@ -77,15 +78,12 @@ export async function serve(images: readonly string[], options: ServeOptions, us
     prefetch: parsePrefetch(options, distinct),
     isPinned: parsePin(options, distinct),
   };
-  const context = await openContext(options, { create: false, output: use.output });
-  try {
-    await serveStore(plan, context, use);
-  } finally {
-    await context.store.close();
-  }
+  await serveStore(plan, await openContext(options, { create: false, output: use.output }), use);
 }
 
-async function serveStore(plan: Plan, context: Context, use: Use): Promise<void> {
+/** Closes the store. */
+async function serveStore(plan: Plan, { keyring, store: opened }: Context, use: Use): Promise<void> {
+  const store = new StoppableStore(opened, SYSTEM_TIMERS);
   const log = new ProblemLog((text) => {
     use.output.warn(text);
   });
@@ -96,14 +94,19 @@ async function serveStore(plan: Plan, context: Context, use: Use): Promise<void>
       log.chunk(event);
     },
   });
-  const status = plan.status && (await beginStatus(plan.status, guard, use.output));
   try {
-    await serveImages({ plan, context, guard, log, status }, use);
+    const status = plan.status && (await beginStatus(plan.status, guard, use.output));
+    try {
+      await serveImages({ plan, keyring, store, guard, log, status }, use);
+    } finally {
+      await status?.close();
+    }
+    tellCounts(guard, use.output);
   } finally {
-    await status?.close();
+    store.stop({ graceMs: GRACE_MS });
+    await store.close();
   }
-  tellCounts(guard, use.output);
-  if (guard.isWaitingForStore) {
+  if (guard.isWaitingForStore || store.isWaitingForStore) {
     // A thread of ours is in the kernel, waiting for a store that does not answer: an orderly exit would wait, too.
     use.output.warn(
       "a read of the store does not end; everything else is done, so this process kills itself",
@@ -125,17 +128,19 @@ async function beginStatus(place: StatusPlace, guard: ChunkGuard, output: Output
 
 interface Offer {
   readonly plan: Plan;
-  readonly context: Context;
+  readonly keyring: Context["keyring"];
+  readonly store: StoppableStore;
   readonly guard: ChunkGuard;
   readonly log: ProblemLog;
   readonly status: ServerStatus | undefined;
 }
 
-async function serveImages({ plan, context, guard, log, status }: Offer, use: Use): Promise<void> {
+async function serveImages({ plan, keyring, store, guard, log, status }: Offer, use: Use): Promise<void> {
   const { images, overlay, tiers, prefetch, isPinned } = plan;
   const cache = tiers.cache && (await openCache(tiers.cache, use.output));
   const exports = new ImageExports({
-    ...context,
+    keyring,
+    store,
     guard,
     overlay,
     prefetch,
@@ -161,7 +166,7 @@ async function serveImages({ plan, context, guard, log, status }: Offer, use: Us
       ...(tls === undefined ? {} : { tls }),
       ...(status === undefined ? {} : { observer: status.requests }),
     });
-    await listenAndWait({ plan, server, guard, served, status }, use);
+    await listenAndWait({ plan, server, store, guard, served, status }, use);
   } finally {
     await exports.close();
     await cache?.close();
@@ -189,12 +194,16 @@ function tellTrace(event: TraceEvent, log: ProblemLog, output: Output): void {
 interface Serving {
   readonly plan: Plan;
   readonly server: NbdServer;
+  readonly store: StoppableStore;
   readonly guard: ChunkGuard;
   readonly served: readonly ServedImage[];
   readonly status: ServerStatus | undefined;
 }
 
-async function listenAndWait({ plan, server, guard, served, status }: Serving, use: Use): Promise<void> {
+async function listenAndWait(
+  { plan, server, store, guard, served, status }: Serving,
+  use: Use,
+): Promise<void> {
   const { place } = plan;
   const temporary = await temporaryDirectoryFor(place);
   try {
@@ -203,6 +212,7 @@ async function listenAndWait({ plan, server, guard, served, status }: Serving, u
       tellListening(plan, served, { listening, status, output: use.output });
       await aborted(use.signal);
     } finally {
+      store.stop({ graceMs: GRACE_MS });
       const endGrace = guard.stop({ graceMs: GRACE_MS });
       await server.stop({ graceMs: GRACE_MS });
       await guard.drain();

@@ -1,4 +1,4 @@
-/** A store that does not answer: one of its chunks is a file of nbdfuse, whose device waits until the test says so. */
+/** A store that does not answer: one of its files is one of nbdfuse, whose device waits until the test says so. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import {
@@ -39,11 +39,18 @@ describe.skipIf(!isBuilt)("lambda-img serve with a store that hangs (needs npm r
 
   /** Lets a chunk of the store hang until what is returned is called, or the test ends. */
   async function hangChunk(): Promise<() => void> {
+    return (await hang((file) => /chunks\/..\/./.test(file) && statSync(file).size === CHUNK_BYTES)).release;
+  }
+
+  /** The same for the first file that is meant; `device` is asked for what it holds. */
+  async function hang(
+    isMeant: (file: string) => boolean,
+  ): Promise<{ readonly release: () => void; readonly device: MemoryDevice }> {
     const file = readdirSync(home.storePath, { recursive: true, encoding: "utf8" })
       .map((name) => path.join(home.storePath, name))
-      .find((each) => /chunks\/..\/./.test(each) && statSync(each).size === CHUNK_BYTES)!;
+      .find(isMeant)!;
     const bytes = readFileSync(file);
-    const device = new MemoryDevice(CHUNK_BYTES, { isReadOnly: true }).fill(0, bytes);
+    const device = new MemoryDevice(bytes.length, { isReadOnly: true }).fill(0, bytes);
     const { uri, folder } = await serve({ "": device });
     const place = path.join(folder, "fuse");
     mkdirSync(place);
@@ -60,7 +67,7 @@ describe.skipIf(!isBuilt)("lambda-img serve with a store that hangs (needs npm r
       await run("umount", ["-l", place]);
       await ended;
     });
-    return release;
+    return { release, device };
   }
 
   describeWith(["nbdfuse", "root", "nbdcopy"], "on this machine", () => {
@@ -90,6 +97,17 @@ describe.skipIf(!isBuilt)("lambda-img serve with a store that hangs (needs npm r
       expect(await server.stop()).toEqual({ status: null, signal: "SIGKILL" });
       expect(existsSync(inHome("h"))).toBe(false);
       expect(server.stderr()).toContain("a read of the store does not end");
+    });
+
+    test("a server stops also where the store does not say what a name stands for", async () => {
+      const server = await startServe(home, ["app", "--socket", "h"]);
+      const { device } = await hang((file) => /refs\/.*\/./.test(file));
+      const asking = expect(run("nbdinfo", [server.uri])).rejects.toThrow("nbdinfo");
+      while (device.calls.read === 0) await new Promise((resolve) => setImmediate(resolve));
+      expect(await server.stop()).toEqual({ status: null, signal: "SIGKILL" });
+      expect(existsSync(inHome("h"))).toBe(false);
+      expect(server.stderr()).toContain("a read of the store does not end");
+      await asking;
     });
   });
 });
