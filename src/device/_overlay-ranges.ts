@@ -1,5 +1,7 @@
 /** Order among calls for ranges that overlap; calls for others do not wait. */
 
+import { unlessAborted } from "../base/cancel.ts";
+
 /** Pages that a call is about. */
 export interface PageRange {
   readonly firstPage: number;
@@ -20,8 +22,8 @@ interface Holder {
 export class RangeQueue {
   readonly #holders: Set<Holder> = new Set();
 
-  /** Runs the work in its turn. */
-  async run<T>(range: PageRange, work: () => Promise<T>): Promise<T> {
+  /** Runs the work in its turn. @throws CANCELLED where the signal comes before that */
+  async run<T>(range: PageRange, work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
     const before = this.#conflictsOf(range);
     let end: () => void = () => undefined;
     const done = new Promise<void>((resolve) => {
@@ -31,7 +33,7 @@ export class RangeQueue {
     this.#holders.add(holder);
     try {
       // As many as the caller has calls under way; none of these promises rejects.
-      if (before.length > 0) await Promise.all(before);
+      if (before.length > 0) await unlessAborted(Promise.all(before), signal);
       return await work();
     } finally {
       this.#holders.delete(holder);

@@ -1,5 +1,5 @@
 /** The contract of a block device: an array of bytes of fixed size that can be read, and perhaps written. */
-import type { BlockSource } from "../base/block-source.ts";
+import type { BlockSource, CallOptions } from "../base/block-source.ts";
 
 /** A range of a device. */
 export interface DeviceRange {
@@ -22,7 +22,8 @@ export interface DeviceExtent {
  *
  * A range that is not inside the device is refused with DEVICE_RANGE_INVALID, and a change of a read-only device with
  * DEVICE_READ_ONLY. Every read may throw CHUNK_NOT_FOUND, CHUNK_CORRUPT, STORE_FORBIDDEN or STORE_UNAVAILABLE; what a read
- * gives is verified.
+ * gives is verified. A call whose signal comes before it is done may throw CANCELLED; a change has then been made, or has
+ * not, as in a failure.
  */
 export interface BlockDevice extends BlockSource {
   readonly isReadOnly: boolean;
@@ -32,19 +33,19 @@ export interface BlockDevice extends BlockSource {
    * as this device lasts at all.
    * @throws OVERLAY_FULL, OVERLAY_UNAVAILABLE; what a read throws, where the range does not cover whole pages
    */
-  write(offsetBytes: number, bytes: Uint8Array): Promise<void>;
+  write(offsetBytes: number, bytes: Uint8Array, options?: CallOptions): Promise<void>;
 
   /** Makes the range zero; with `mayDiscard`, room may be given back. @throws as write */
-  writeZeroes(range: DeviceRange, options: { readonly mayDiscard: boolean }): Promise<void>;
+  writeZeroes(range: DeviceRange, options: { readonly mayDiscard: boolean } & CallOptions): Promise<void>;
 
   /** Says that the range is not needed any more: it reads as zeros from now on, and its room may be given back. @throws as write */
-  discard(range: DeviceRange): Promise<void>;
+  discard(range: DeviceRange, options?: CallOptions): Promise<void>;
 
   /** Resolves when every write that resolved before is as lasting as this device can make it. */
   flush(): Promise<void>;
 
   /** Brings the range nearer (into memory or a cache) where the device can; never an error of its own for what it cannot. */
-  prefetch(range: DeviceRange): Promise<void>;
+  prefetch(range: DeviceRange, options?: CallOptions): Promise<void>;
 
   /** What the range is made of: extents that cover it exactly, in order; neighbours differ. */
   extents(range: DeviceRange): Promise<readonly DeviceExtent[]>;

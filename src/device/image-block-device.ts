@@ -1,5 +1,6 @@
 /** A disk image as a block device that cannot be written. */
 import { AssertionError, LambdaImgError } from "../base/error.ts";
+import type { CallOptions } from "../base/block-source.ts";
 import type { BlockDevice, DeviceExtent, DeviceRange } from "./block-device.ts";
 import type { ImageDevice } from "./image-device.ts";
 
@@ -15,9 +16,9 @@ export class ImageBlockDevice implements BlockDevice {
     this.#image = image;
   }
 
-  async read(offsetBytes: number, sizeBytes: number): Promise<Uint8Array> {
+  async read(offsetBytes: number, sizeBytes: number, options?: CallOptions): Promise<Uint8Array> {
     this.#check({ offsetBytes, sizeBytes });
-    return this.#image.read(offsetBytes, sizeBytes);
+    return this.#image.read(offsetBytes, sizeBytes, options);
   }
 
   async write(offsetBytes: number, bytes: Uint8Array): Promise<void> {
@@ -36,9 +37,9 @@ export class ImageBlockDevice implements BlockDevice {
     return this.#isClosed ? Promise.reject(closed()) : Promise.resolve();
   }
 
-  async prefetch(range: DeviceRange): Promise<void> {
+  async prefetch(range: DeviceRange, options?: CallOptions): Promise<void> {
     this.#check(range);
-    await this.#image.prefetch(range);
+    await this.#image.prefetch(range, options);
   }
 
   async extents(range: DeviceRange): Promise<readonly DeviceExtent[]> {

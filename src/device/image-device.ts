@@ -1,6 +1,7 @@
 /** A disk image read chunk by chunk from a store: every chunk is verified before a byte of it is served. */
 import { definite, isLambdaImgError, LambdaImgError } from "../base/error.ts";
-import type { BlockSource } from "../base/block-source.ts";
+import type { BlockSource, CallOptions } from "../base/block-source.ts";
+import { cancelled, unlessAborted } from "../base/cancel.ts";
 import { forEachLimited } from "../base/pool.ts";
 import { CHUNK_BYTES, type ChunkName } from "../chunk/chunk.ts";
 import { checkSealedDigest } from "../chunk/sealed-chunk.ts";
@@ -20,12 +21,27 @@ export type LoadPurpose = "read" | "ahead";
 /** Loads a chunk, anew at each call: reads it, verifies it, opens it. */
 export type ChunkLoad = () => Promise<Uint8Array>;
 
+export type GuardLoad = (
+  chunkIndex: number,
+  load: ChunkLoad,
+  purpose?: LoadPurpose,
+  signal?: AbortSignal,
+) => Promise<Uint8Array>;
+
+/** A load that is under way for those who read its chunk. */
+interface SharedLoad {
+  readonly plain: Promise<Uint8Array>;
+  /** Those who wait for it. */
+  waitingCount: number;
+  readonly unwanted: AbortController;
+}
+
 /** How a disk image is read. */
 export interface ImageDeviceOptions {
   /** Where chunks stay open, perhaps with those of other devices; 8 MiB of its own if left out. */
   readonly openChunks?: OpenChunks;
-  /** Stands around every load. */
-  readonly guardLoad?: (chunkIndex: number, load: ChunkLoad, purpose: LoadPurpose) => Promise<Uint8Array>;
+  /** Stands around every load. The signal comes when nobody waits for it any more. */
+  readonly guardLoad?: GuardLoad;
   /**
    * Told that a stored chunk is read, before it is; not again while reads stay in that chunk. It is on the path of
    * every read.
@@ -46,7 +62,7 @@ export class ImageDevice implements BlockSource {
   /** By place in the table; made when they are needed. */
   readonly #openNames: Map<number, OpenChunkName> = new Map();
   /** By place in the table. */
-  readonly #loads: Map<number, Promise<Uint8Array>> = new Map();
+  readonly #loads: Map<number, SharedLoad> = new Map();
   #visited = -1;
   #chunksRead = 0;
 
@@ -69,7 +85,7 @@ export class ImageDevice implements BlockSource {
   }
 
   /** The bytes; they may be a view of memory that is shared with other readers: do not write to them. */
-  async read(offsetBytes: number, sizeBytes: number): Promise<Uint8Array> {
+  async read(offsetBytes: number, sizeBytes: number, options?: CallOptions): Promise<Uint8Array> {
     checkRange(this.sizeBytes, { offsetBytes, sizeBytes });
     const first = Math.floor(offsetBytes / CHUNK_BYTES);
     const end = offsetBytes + sizeBytes;
@@ -77,13 +93,13 @@ export class ImageDevice implements BlockSource {
       // Most reads are of one chunk that is open: they shall cost no promise but this function's own.
       const position = sizeBytes === 0 ? -1 : findChunk(this.#content, first);
       if (position < 0) return new Uint8Array(sizeBytes);
-      const chunk = this.#findOpen(first, position) ?? (await this.#loadOnce(position));
+      const chunk = this.#findOpen(first, position) ?? (await this.#loadOnce(position, options));
       const start = offsetBytes - first * CHUNK_BYTES;
       return chunk.subarray(start, start + sizeBytes);
     }
     const target = new Uint8Array(sizeBytes);
     await forEachLimited(chunkIndexes(first, end), LOADS_AT_ONCE, async (chunkIndex) => {
-      const chunk = await this.readChunk(chunkIndex);
+      const chunk = await this.readChunk(chunkIndex, options);
       const chunkStart = chunkIndex * CHUNK_BYTES;
       const from = Math.max(offsetBytes, chunkStart);
       const to = Math.min(end, chunkStart + CHUNK_BYTES);
@@ -97,10 +113,10 @@ export class ImageDevice implements BlockSource {
    * The plain chunk, or `undefined` for a zero chunk. The memory is shared with other readers: do not write to it.
    * @throws CHUNK_NOT_FOUND, CHUNK_CORRUPT, STORE_UNAVAILABLE; DISK_IMAGE_INVALID past the end
    */
-  async readChunk(chunkIndex: number): Promise<Uint8Array | undefined> {
+  async readChunk(chunkIndex: number, options?: CallOptions): Promise<Uint8Array | undefined> {
     const position = this.#positionOf(chunkIndex);
     if (position < 0) return undefined;
-    return this.#findOpen(chunkIndex, position) ?? this.#loadOnce(position);
+    return this.#findOpen(chunkIndex, position) ?? this.#loadOnce(position, options);
   }
 
   /**
@@ -140,13 +156,13 @@ export class ImageDevice implements BlockSource {
   }
 
   /** Opens the first chunks of the range, as many as may stay open. What cannot be read is left for a read to tell. */
-  async prefetch(range: DeviceRange): Promise<void> {
+  async prefetch(range: DeviceRange, options?: CallOptions): Promise<void> {
     checkRange(this.sizeBytes, range);
     const reachBytes = this.#openChunks.chunkCountMax * CHUNK_BYTES;
     const end = range.offsetBytes + Math.min(range.sizeBytes, reachBytes);
     const first = Math.floor(range.offsetBytes / CHUNK_BYTES);
     await forEachLimited(chunkIndexes(first, end), LOADS_AT_ONCE, async (chunkIndex) => {
-      await this.readChunk(chunkIndex).catch(() => undefined); // The read that follows meets it again.
+      await this.readChunk(chunkIndex, options).catch(() => undefined); // The read that follows meets it again.
     });
   }
 
@@ -173,23 +189,42 @@ export class ImageDevice implements BlockSource {
     return name;
   }
 
-  #loadOnce(position: number): Promise<Uint8Array> {
-    const running = this.#loads.get(position);
-    if (running !== undefined) return running;
+  async #loadOnce(position: number, { signal }: CallOptions = {}): Promise<Uint8Array> {
+    if (signal?.aborted === true) throw cancelled();
+    const load = this.#loads.get(position) ?? this.#beginLoad(position);
+    load.waitingCount++;
+    try {
+      return await unlessAborted(load.plain, signal);
+    } finally {
+      load.waitingCount--;
+      // The last one has left, and it has not ended: who comes later begins anew.
+      if (load.waitingCount === 0 && this.#loads.get(position) === load) {
+        this.#loads.delete(position);
+        load.unwanted.abort();
+      }
+    }
+  }
+
+  #beginLoad(position: number): SharedLoad {
     const chunkIndex = definite(this.#content.indexes[position], "the place is in the table");
-    const load = this.#guardLoad(chunkIndex, () => this.#load(position), "read")
-      .then((plain) => {
-        this.#openChunks.add(this.#openName(position), plain, { isAhead: false });
-        return plain;
+    const unwanted = new AbortController();
+    const guarded = this.#guardLoad(chunkIndex, () => this.#load(position), "read", unwanted.signal);
+    const plain = guarded
+      .then((opened) => {
+        this.#openChunks.add(this.#openName(position), opened, { isAhead: false });
+        return opened;
       })
-      .finally(() => this.#loads.delete(position));
+      .finally(() => {
+        if (this.#loads.get(position) === load) this.#loads.delete(position);
+      });
+    const load = { plain, waitingCount: 0, unwanted };
     this.#loads.set(position, load);
     return load;
   }
 
-  #guardLoad(chunkIndex: number, load: ChunkLoad, purpose: LoadPurpose): Promise<Uint8Array> {
+  #guardLoad(...args: Parameters<GuardLoad>): Promise<Uint8Array> {
     const { guardLoad } = this.#options;
-    return guardLoad === undefined ? load() : guardLoad(chunkIndex, load, purpose);
+    return guardLoad === undefined ? args[1]() : guardLoad(...args);
   }
 
   async #load(position: number): Promise<Uint8Array> {

@@ -1,6 +1,6 @@
 /** A disk image that can be written: privately written pages, and the disk image where nothing was written. */
 import { assert, LambdaImgError } from "../base/error.ts";
-import type { BlockSource } from "../base/block-source.ts";
+import type { BlockSource, CallOptions } from "../base/block-source.ts";
 import { isAllZero } from "../base/bytes.ts";
 import { forEachLimited } from "../base/pool.ts";
 import { divCeil } from "../base/units.ts";
@@ -14,10 +14,16 @@ export interface OverlayBase extends BlockSource {
   /** As BlockDevice.extents. */
   extents?(range: DeviceRange): Promise<readonly DeviceExtent[]>;
   /** As BlockDevice.prefetch. */
-  prefetch?(range: DeviceRange): Promise<void>;
+  prefetch?(range: DeviceRange, options?: CallOptions): Promise<void>;
 }
 
 const RUNS_AT_ONCE = 4;
+
+/** Pages that lie together. */
+interface PageSpan {
+  readonly firstPage: number;
+  readonly endPage: number;
+}
 
 /**
  * The disk image `base` with the pages of `store` over it. It closes the store, and leaves `base` to who made it.
@@ -39,29 +45,33 @@ export class OverlayDevice implements BlockDevice {
     this.#store = store;
   }
 
-  async read(offsetBytes: number, sizeBytes: number): Promise<Uint8Array> {
+  async read(offsetBytes: number, sizeBytes: number, options: CallOptions = {}): Promise<Uint8Array> {
     const range = this.#check({ offsetBytes, sizeBytes });
     if (sizeBytes === 0) return new Uint8Array(0);
     // A write that is under way may show or not: the disk image's bytes are as good as they were when it began.
-    if (this.#isBase(range)) return this.#base.read(offsetBytes, sizeBytes);
+    if (this.#isBase(range)) return this.#base.read(offsetBytes, sizeBytes, options);
     const { firstPage, endPage } = range;
-    return this.#queue.run({ firstPage, endPage, isExclusive: false }, async () => {
-      const pages = await this.#readPages(firstPage, endPage);
+    const read = async (): Promise<Uint8Array> => {
+      const pages = await this.#readPages({ firstPage, endPage }, options);
       const start = offsetBytes - firstPage * PAGE_BYTES;
       return pages.subarray(start, start + sizeBytes);
-    });
+    };
+    return this.#queue.run({ firstPage, endPage, isExclusive: false }, read, options.signal);
   }
 
-  async write(offsetBytes: number, bytes: Uint8Array): Promise<void> {
-    await this.#change({ offsetBytes, sizeBytes: bytes.length }, bytes);
+  async write(offsetBytes: number, bytes: Uint8Array, options?: CallOptions): Promise<void> {
+    await this.#change({ offsetBytes, sizeBytes: bytes.length }, bytes, options);
   }
 
-  async writeZeroes(range: DeviceRange): Promise<void> {
-    await this.#change(range, undefined);
+  async writeZeroes(
+    range: DeviceRange,
+    options?: { readonly mayDiscard: boolean } & CallOptions,
+  ): Promise<void> {
+    await this.#change(range, undefined, options);
   }
 
-  async discard(range: DeviceRange): Promise<void> {
-    await this.#change(range, undefined);
+  async discard(range: DeviceRange, options?: CallOptions): Promise<void> {
+    await this.#change(range, undefined, options);
   }
 
   async flush(): Promise<void> {
@@ -69,11 +79,11 @@ export class OverlayDevice implements BlockDevice {
     await this.#store.flush();
   }
 
-  async prefetch(range: DeviceRange): Promise<void> {
+  async prefetch(range: DeviceRange, options?: CallOptions): Promise<void> {
     const pages = this.#check(range);
     if (range.sizeBytes === 0 || this.#base.prefetch === undefined) return;
     for (const run of this.#runs(pages.firstPage, pages.endPage)) {
-      if (run.kind === "base") await this.#base.prefetch(clip(run, range));
+      if (run.kind === "base") await this.#base.prefetch(clip(run, range), options);
     }
   }
 
@@ -101,37 +111,38 @@ export class OverlayDevice implements BlockDevice {
   }
 
   /** Makes the range the bytes, or zeros where there are none. */
-  async #change(range: DeviceRange, bytes: Uint8Array | undefined): Promise<void> {
+  async #change(range: DeviceRange, bytes: Uint8Array | undefined, options: CallOptions = {}): Promise<void> {
     const { firstPage, endPage } = this.#check(range);
     if (range.sizeBytes === 0) return;
-    await this.#queue.run({ firstPage, endPage, isExclusive: true }, async () => {
+    const change = async (): Promise<void> => {
       const changes: PageChange[] = [];
       for (const part of partsOf(range)) {
         const from = part.offsetBytes - range.offsetBytes;
         const fresh = bytes?.subarray(from, from + part.sizeBytes);
         if (part.sizeBytes % PAGE_BYTES === 0) addChanges(changes, part, fresh);
-        else await this.#addPartialPage(changes, part, fresh);
+        else await this.#addPartialPage(changes, { part, fresh }, options);
       }
       await this.#store.apply(changes);
-    });
+    };
+    await this.#queue.run({ firstPage, endPage, isExclusive: true }, change, options.signal);
   }
 
   /** Adds the page of which the part is some bytes, with the other bytes that it has now. */
   async #addPartialPage(
     changes: PageChange[],
-    part: DeviceRange,
-    fresh: Uint8Array | undefined,
+    { part, fresh }: { readonly part: DeviceRange; readonly fresh: Uint8Array | undefined },
+    options: CallOptions,
   ): Promise<void> {
     const page = Math.floor(part.offsetBytes / PAGE_BYTES);
     const start = part.offsetBytes - page * PAGE_BYTES;
-    const bytes = await this.#readPages(page, page + 1);
+    const bytes = await this.#readPages({ firstPage: page, endPage: page + 1 }, options);
     if (fresh === undefined) bytes.fill(0, start, start + part.sizeBytes);
     else bytes.set(fresh, start);
     addChanges(changes, { offsetBytes: page * PAGE_BYTES, sizeBytes: PAGE_BYTES }, bytes);
   }
 
   /** Whole pages, in fresh memory; called in turn only. */
-  async #readPages(firstPage: number, endPage: number): Promise<Uint8Array> {
+  async #readPages({ firstPage, endPage }: PageSpan, options: CallOptions): Promise<Uint8Array> {
     const target = new Uint8Array((endPage - firstPage) * PAGE_BYTES);
     await forEachLimited(this.#runs(firstPage, endPage), RUNS_AT_ONCE, async (run) => {
       const at = (run.firstPage - firstPage) * PAGE_BYTES;
@@ -139,7 +150,7 @@ export class OverlayDevice implements BlockDevice {
       if (run.kind === "stored") {
         await this.#store.read(run.firstPage, target.subarray(at, at + sizeBytes));
       } else if (run.kind === "base") {
-        target.set(await this.#base.read(run.firstPage * PAGE_BYTES, sizeBytes), at);
+        target.set(await this.#base.read(run.firstPage * PAGE_BYTES, sizeBytes, options), at);
       }
     });
     return target;
@@ -153,13 +164,13 @@ export class OverlayDevice implements BlockDevice {
     }
   }
 
-  #isBase(range: { readonly firstPage: number; readonly endPage: number }): boolean {
+  #isBase(range: PageSpan): boolean {
     const run = this.#store.runAt(range.firstPage, range.endPage);
     return run.kind === "base" && run.firstPage + run.pageCount === range.endPage;
   }
 
   /** The pages that the range touches. */
-  #check(range: DeviceRange): { readonly firstPage: number; readonly endPage: number } {
+  #check(range: DeviceRange): PageSpan {
     this.#checkOpen();
     const { offsetBytes, sizeBytes } = range;
     const isWhole = Number.isSafeInteger(offsetBytes) && Number.isSafeInteger(sizeBytes);

@@ -70,6 +70,26 @@ export class Channel {
     });
   }
 
+  /**
+   * Calls `onGone` once when the stream is closed: what is sent then reaches nobody. That comes soon after the client has ended
+   * its side, which is all that is seen of one that has closed both. What is returned calls it off.
+   */
+  watch(timers: NbdTimers, onGone: () => void): () => void {
+    const socket = this.#socket;
+    let cancel = ignore;
+    const onEnd = (): void => {
+      cancel = timers.start(LINGER_TIME_MS_MAX, () => socket.destroy());
+    };
+    if (socket.readableEnded) onEnd();
+    else socket.once("end", onEnd);
+    if (socket.closed) onGone();
+    else socket.once("close", onGone);
+    return () => {
+      cancel();
+      socket.off("end", onEnd).off("close", onGone);
+    };
+  }
+
   /** Closes the stream at once. */
   destroy(): void {
     this.#socket.destroy();

@@ -1,4 +1,5 @@
 /** One client's connection from its beginning to its end. */
+import { setMaxListeners } from "node:events";
 import type { Duplex } from "node:stream";
 
 import { LambdaImgError } from "../base/error.ts";
@@ -65,10 +66,15 @@ export class Connection {
   }
 
   async #transmit({ lease, flags, isStructured, hasAllocation }: Agreement): Promise<void> {
-    const { isStopping, onProblem, observer } = this.#settings;
+    const { isStopping, onProblem, observer, timers } = this.#settings;
     const { device, hasFastZeroes } = lease.export;
     const { channel } = this.#handshake;
     if (isStopping()) channel.incoming.end();
+    const gone = new AbortController();
+    setMaxListeners(0, gone.signal); // Each request under way may listen, and each part of it.
+    const endWatch = channel.watch(timers, () => {
+      gone.abort();
+    });
     try {
       await transmit({
         channel,
@@ -80,8 +86,10 @@ export class Connection {
           isStopping() ? { error: NBD_ERROR.ESHUTDOWN, message: "the server is shutting down" } : undefined,
         onProblem,
         observer,
+        gone: gone.signal,
       });
     } finally {
+      endWatch();
       await lease.release();
     }
   }

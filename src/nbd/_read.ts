@@ -41,12 +41,12 @@ export async function serveRead(session: Session, task: ReadTask): Promise<void>
     return;
   }
   if (!session.isStructured) {
-    const bytes = await readExactly(device, request);
+    const bytes = await readExactly(session, request);
     channel.send([encodeSimpleReply(request, 0), bytes], onSent);
     return;
   }
   if (isOneChunk(request)) {
-    const bytes = await readExactly(device, request);
+    const bytes = await readExactly(session, request);
     channel.send([encodeContentHeader(request, request, { isLast: true }), bytes], onSent);
     return;
   }
@@ -72,7 +72,7 @@ async function preparePart(
 ): Promise<(isLast: boolean) => readonly Uint8Array[]> {
   if (part.isZero) return (isLast) => [encodeHole(request, part, { isLast })];
   try {
-    const bytes = await readExactly(session.device, part);
+    const bytes = await readExactly(session, part);
     return (isLast) => [encodeContentHeader(request, part, { isLast }), bytes];
   } catch (error) {
     session.onProblem(error);
@@ -128,8 +128,8 @@ function endOf(range: DeviceRange): number {
 }
 
 /** The header tells the size before the bytes come: a device that gave others would break the stream. */
-async function readExactly(device: BlockDevice, range: DeviceRange): Promise<Uint8Array> {
-  const bytes = await device.read(range.offsetBytes, range.sizeBytes);
+async function readExactly({ device, gone }: Session, range: DeviceRange): Promise<Uint8Array> {
+  const bytes = await device.read(range.offsetBytes, range.sizeBytes, { signal: gone });
   assert(bytes.length === range.sizeBytes, "a device reads what it is asked for");
   return bytes;
 }

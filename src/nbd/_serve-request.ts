@@ -65,7 +65,7 @@ export function sendError(
 }
 
 /** The commands whose answer is only whether they went well. */
-async function act({ device }: Session, { request, payload }: Task): Promise<void> {
+async function act({ device, gone: signal }: Session, { request, payload }: Task): Promise<void> {
   const { type, flags, offsetBytes, sizeBytes } = request;
   if (type === NBD_CMD.FLUSH) {
     await device.flush();
@@ -73,16 +73,16 @@ async function act({ device }: Session, { request, payload }: Task): Promise<voi
   }
   if (sizeBytes === 0) return;
   if (type === NBD_CMD.CACHE) {
-    await device.prefetch({ offsetBytes, sizeBytes });
+    await device.prefetch({ offsetBytes, sizeBytes }, { signal });
     return;
   }
   if (type === NBD_CMD.WRITE) {
-    await device.write(offsetBytes, definite(payload, "a write has come with its bytes"));
+    await device.write(offsetBytes, definite(payload, "a write has come with its bytes"), { signal });
   } else if (type === NBD_CMD.TRIM) {
-    await device.discard({ offsetBytes, sizeBytes });
+    await device.discard({ offsetBytes, sizeBytes }, { signal });
   } else {
     const mayDiscard = (flags & NBD_CMD_FLAG.NO_HOLE) === 0;
-    await device.writeZeroes({ offsetBytes, sizeBytes }, { mayDiscard });
+    await device.writeZeroes({ offsetBytes, sizeBytes }, { mayDiscard, signal });
   }
   // proto.md, "Ordering of messages and writes": no reply to FUA before the bytes last.
   if ((flags & NBD_CMD_FLAG.FUA) !== 0) await device.flush();

@@ -15,4 +15,6 @@ export interface Session {
   readonly refuseAll: () => ReplyError | undefined;
   readonly onProblem: (error: unknown) => void;
   readonly observer: NbdObserver | undefined;
+  /** Comes when the client is gone: what it has asked for need not be waited for. */
+  readonly gone: AbortSignal;
 }

@@ -2,8 +2,9 @@
  * Stands between a device and the store: a load of a chunk ends by a deadline, failures are told once and counted,
  * and, if so wished, a load is tried until it works.
  */
+import { cancelled } from "../base/cancel.ts";
 import { isLambdaImgError, LambdaImgError } from "../base/error.ts";
-import type { ChunkLoad, LoadPurpose } from "../device/image-device.ts";
+import type { ChunkLoad, GuardLoad, LoadPurpose } from "../device/image-device.ts";
 import type { NbdTimers } from "../nbd/export.ts";
 
 /** Loads that are under way at a time, of all images: each holds a chunk twice, sealed and plain. */
@@ -107,12 +108,10 @@ export class ChunkGuard {
   }
 
   /** The guard of one image's device (ImageDeviceOptions). */
-  forImage(
-    image: string,
-  ): (chunkIndex: number, load: ChunkLoad, purpose?: LoadPurpose) => Promise<Uint8Array> {
-    return (chunkIndex, load, purpose = "read") => {
+  forImage(image: string): GuardLoad {
+    return (chunkIndex, load, purpose = "read", signal) => {
       const place = { image, chunkIndex, key: `${chunkIndex} ${image}` };
-      return purpose === "read" ? this.#guard(place, load) : this.#loadAhead(place, load);
+      return purpose === "read" ? this.#guard(place, load, signal) : this.#loadAhead(place, load);
     };
   }
 
@@ -145,19 +144,19 @@ export class ChunkGuard {
     }
   }
 
-  async #guard(place: Place, load: ChunkLoad): Promise<Uint8Array> {
+  async #guard(place: Place, load: ChunkLoad, signal: AbortSignal | undefined): Promise<Uint8Array> {
     for (let pauseMs = PAUSE_MS_MIN; ; pauseMs = Math.min(2 * pauseMs, PAUSE_MS_MAX)) {
       try {
-        const plain = await this.#try(place, load);
+        const plain = await this.#try(place, load, signal);
         this.#noteSuccess(place);
         return plain;
       } catch (error) {
         this.#noteFailure(place, error);
         // Whatever is not a failure of the store is a bug of ours: to repeat it would hide it.
         const isLasting = this.#options.onError === "eio" || !isLambdaImgError(error);
-        if (isLasting || this.#isStopped) throw error;
+        if (isLasting || this.#isStopped || signal?.aborted === true) throw error;
       }
-      await this.#pause(pauseMs);
+      await this.#pause(pauseMs, signal);
     }
   }
 
@@ -220,7 +219,7 @@ export class ChunkGuard {
     next();
   }
 
-  #try(place: Place, load: ChunkLoad): Promise<Uint8Array> {
+  #try(place: Place, load: ChunkLoad, signal: AbortSignal | undefined): Promise<Uint8Array> {
     // A read of many chunks goes on with its others, of which each would wait for its own deadline.
     if (this.#isGraceOver) return Promise.reject(stopped());
     const { timeoutMs } = this.#options;
@@ -235,12 +234,17 @@ export class ChunkGuard {
       const cancel = this.#options.timers.start(timeoutMs, () => {
         fail(tooSlow(place.chunkIndex, timeoutMs));
       });
+      const leave = (): void => {
+        fail(cancelled());
+      };
       const end = (): void => {
         cancel();
         this.#queue.delete(begin);
         this.#tries.delete(fail);
+        signal?.removeEventListener("abort", leave);
       };
       this.#tries.add(fail);
+      signal?.addEventListener("abort", leave);
       const isShared = this.#running.has(place.key) || this.#ahead.has(place.key);
       if (isShared || this.#running.size < LOADS_AT_ONCE_MAX) begin();
       else this.#queue.add(begin);
@@ -269,18 +273,26 @@ export class ChunkGuard {
     return running;
   }
 
-  #pause(pauseMs: number): Promise<void> {
+  #pause(pauseMs: number, signal: AbortSignal | undefined): Promise<void> {
     return new Promise((resolve, reject) => {
-      const fail = (error: LambdaImgError): void => {
+      const end = (): void => {
         cancel();
         this.#pauses.delete(fail);
+        signal?.removeEventListener("abort", leave);
+      };
+      const fail = (error: LambdaImgError): void => {
+        end();
         reject(error);
       };
+      const leave = (): void => {
+        fail(cancelled());
+      };
       const cancel = this.#options.timers.start(pauseMs, () => {
-        this.#pauses.delete(fail);
+        end();
         resolve();
       });
       this.#pauses.add(fail);
+      signal?.addEventListener("abort", leave);
     });
   }
 

@@ -255,3 +255,30 @@ test.each([-1, 2, 0.5, Number.NaN])("chunk %d of two is refused", async (chunkIn
   const { device } = makeDisk(2, []);
   expect((await failure(device.readChunk(chunkIndex))).code).toBe("DISK_IMAGE_INVALID");
 });
+
+test("a load is called off when the last who waits for it has gone, and begins anew for who comes later", async () => {
+  const { content, chunks, plain } = makeDisk(2, [0, 1]);
+  const signals: (AbortSignal | undefined)[] = [];
+  let isHanging = true;
+  const device = new ImageDevice(chunks, content, {
+    guardLoad: (_index, load, _purpose, signal) => {
+      signals.push(signal);
+      return isHanging ? new Promise(() => undefined) : load();
+    },
+  });
+  const [first, second] = [new AbortController(), new AbortController()];
+  const reads = [first, second].map(({ signal }) => failure(device.read(5, 10, { signal })));
+  first.abort();
+  expect((await reads[0])?.code).toBe("CANCELLED");
+  expect([signals.length, signals[0]?.aborted]).toEqual([1, false]);
+  second.abort();
+  expect((await reads[1])?.code).toBe("CANCELLED");
+  expect(signals[0]?.aborted).toBe(true);
+  expect((await failure(device.read(5, 10, { signal: first.signal }))).code).toBe("CANCELLED");
+  expect((await failure(device.read(0, 2 * CHUNK_BYTES, { signal: first.signal }))).code).toBe("CANCELLED");
+  await device.prefetch({ offsetBytes: 0, sizeBytes: 2 * CHUNK_BYTES }, { signal: first.signal });
+  expect(signals).toHaveLength(1);
+  isHanging = false;
+  expect(await device.read(5, 10)).toEqual(plain.subarray(5, 15));
+  expect(signals[1]?.aborted).toBe(false);
+});

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
+import { unlessAborted } from "../../src/base/cancel.ts";
 import type { DeviceRange } from "../../src/device/block-device.ts";
 import { OverlayDevice } from "../../src/device/overlay-device.ts";
 import type { OverlayStore } from "../../src/device/overlay-store.ts";
@@ -255,4 +256,35 @@ test("closing waits for calls that are under way", async () => {
   expectBytes(await again.read(1, 5 * PAGE), patterned(5 * PAGE, 1));
   await again.close();
   expect(await failureOf(again.write(0, patterned(1, 1)))).toBe("OVERLAY_UNAVAILABLE");
+});
+
+test("a call that nobody waits for any more changes nothing, and keeps nobody else waiting", async () => {
+  const base = new ArrayBase(PAGES);
+  const bytes = base.bytes.slice();
+  let isHanging = true;
+  const device = new OverlayDevice(
+    {
+      sizeBytes: base.sizeBytes,
+      read: (offset, size, options) =>
+        isHanging ? unlessAborted(new Promise(() => undefined), options?.signal) : base.read(offset, size),
+    },
+    memory(),
+  );
+  const gone = new AbortController();
+  const { signal } = gone;
+  const one = Uint8Array.of(1);
+  const range = { offsetBytes: 7, sizeBytes: 20 };
+  const calls = [
+    device.write(5, one, { signal }), // It waits for the disk image, and what follows for it.
+    device.write(6, one, { signal }),
+    device.writeZeroes(range, { mayDiscard: true, signal }),
+    device.discard(range, { signal }),
+    device.read(0, PAGE, { signal }),
+  ].map((call) => failureOf(call));
+  gone.abort();
+  expect(await Promise.all(calls)).toEqual(calls.map(() => "CANCELLED"));
+  isHanging = false;
+  expectBytes(await device.read(0, PAGE), bytes.subarray(0, PAGE));
+  await device.write(5, one);
+  expect(await device.read(5, 2)).toEqual(Uint8Array.of(1, bytes[6] ?? 0));
 });

@@ -5,7 +5,9 @@ import path from "node:path";
 
 import { expect, test } from "vitest";
 
-import { LambdaImgError } from "../../src/base/error.ts";
+import type { CallOptions } from "../../src/base/block-source.ts";
+import { unlessAborted } from "../../src/base/cancel.ts";
+import { isLambdaImgError, LambdaImgError } from "../../src/base/error.ts";
 import { NbdServer } from "../../src/nbd/nbd-server.ts";
 import { Client, goBody, requestBytes } from "./client.ts";
 import { MemoryDevice, patternBytes } from "./_memory-device.ts";
@@ -294,4 +296,32 @@ test("clients of one key share an export, and a name that gets another key is an
   const third = await Client.start(serving.path, { name: "a" });
   expect(opened).toEqual(["old", "new"]);
   for (const client of [first, second, third]) await client.leave();
+});
+
+test("a client that is gone has no place among the connections, whatever it has asked for", async () => {
+  const device = new MemoryDevice(4 * 65_536);
+  const signals = new Set<AbortSignal | undefined>();
+  const wait = async <T>(options: CallOptions | undefined): Promise<T> => {
+    signals.add(options?.signal);
+    return unlessAborted(new Promise<T>(() => undefined), options?.signal);
+  };
+  device.read = (_offset, _size, options?: CallOptions) => wait(options);
+  device.write = (_offset, _bytes, options?: CallOptions) => wait(options);
+  device.discard = (_range, options?: CallOptions) => wait(options);
+  device.prefetch = (_range, options?: CallOptions) => wait(options);
+  device.writeZeroes = (_range, options: { readonly mayDiscard: boolean } & CallOptions) => wait(options);
+  const { path: file, server, timers, problems } = await serve({ "": device });
+  for (const isStructured of [false, true]) {
+    const client = await Client.start(file, { isStructured });
+    client.ask({ type: 0, size: 3 * 65_536 });
+    client.ask({ type: 1, payload: Uint8Array.of(1) });
+    for (const type of [4, 5, 6]) client.ask({ type, size: 1 });
+    client.socket.end();
+    while (!timers.delays.includes(LINGER_MS)) await new Promise((resolve) => setImmediate(resolve));
+    expect(server.connectionCount).toBe(1);
+    timers.fire(LINGER_MS);
+    while (server.connectionCount > 0) await new Promise((resolve) => setImmediate(resolve));
+  }
+  expect([signals.size, timers.delays, device.calls.close]).toEqual([2, [], 2]);
+  expect(problems.every(({ error }) => isLambdaImgError(error, "CANCELLED"))).toBe(true);
 });

@@ -352,3 +352,25 @@ test("what nobody waits for shares a load that somebody waits for, and does not 
   endGrace();
   expect(timers.delays).toEqual([]);
 });
+
+test("a chunk that nobody waits for any more is not tried again, be it in a try or in a pause", async () => {
+  const { guard, timers } = makeGuard({ onError: "block" });
+  const load = guard.forImage("a");
+  const [trying, pausing] = [new AbortController(), new AbortController()];
+  const hanging = openEnd();
+  const codes = [
+    codeOf(load(0, hanging.load, "read", trying.signal)),
+    codeOf(load(1, () => Promise.reject(gone()), "read", pausing.signal)),
+  ];
+  await settle();
+  expect(timers.delays).toEqual([TIMEOUT, 100]);
+  trying.abort();
+  pausing.abort();
+  expect(await Promise.all(codes)).toEqual(["CANCELLED", "CANCELLED"]);
+  await settle();
+  expect([timers.delays, guard.counts]).toEqual([[], { ...IDLE, failed: 1, failing: 1, running: 1 }]);
+  // What hangs is still not begun a second time.
+  const next = load(0, hanging.load);
+  hanging.end();
+  expect([await next, hanging.begun()]).toEqual([BYTES, 1]);
+});
