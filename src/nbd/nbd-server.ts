@@ -9,7 +9,7 @@ import { ExportTable } from "./_export-table.ts";
 import { CONNECTION_COUNT_MAX_DEFAULT } from "./_limit.ts";
 import { TlsUpgrade } from "./_tls-upgrade.ts";
 import type { NbdExports, NbdProblem, NbdTimers, NbdTls } from "./export.ts";
-import { listenOnTcp, listenOnUnix, type TcpAddress } from "./listen.ts";
+import { closeListener, listenOnTcp, listenOnUnix, type TcpAddress } from "./listen.ts";
 import type { NbdObserver } from "./observer.ts";
 
 /** What a server goes by. */
@@ -72,7 +72,7 @@ export class NbdServer {
    */
   async stop({ graceMs }: { readonly graceMs: number }): Promise<void> {
     this.#isStopping = true;
-    for (const listener of this.#listeners) listener.close();
+    for (const listener of this.#listeners) closeListener(listener);
     for (const connection of this.#connections.keys()) connection.stop();
     const cancel = this.#timers.start(graceMs, () => {
       for (const connection of this.#connections.keys()) connection.destroy();
@@ -92,7 +92,7 @@ export class NbdServer {
     listener.on("error", (error) => {
       this.#tell({ connection: 0, error });
     });
-    if (this.#isStopping) listener.close();
+    if (this.#isStopping) closeListener(listener);
     return found;
   }
 

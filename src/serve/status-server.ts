@@ -6,7 +6,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { isIP, type Socket } from "node:net";
 
-import { listenOnTcp, listenOnUnix, type TcpAddress } from "../nbd/listen.ts";
+import { closeListener, listenOnTcp, listenOnUnix, type TcpAddress } from "../nbd/listen.ts";
 import { describeMetrics, type ServerCounts } from "./metrics.ts";
 import { encodeMetrics, METRICS_MEDIA_TYPE } from "./metrics-text.ts";
 import { STATUS_PAGE, STATUS_PAGE_POLICY } from "./status-page.ts";
@@ -95,7 +95,7 @@ export class StatusServer {
   /** Resolves when nobody is connected any more; that is at once, since connections are cut. */
   async close(): Promise<void> {
     await new Promise<void>((resolve) => {
-      this.#server.close(() => {
+      closeListener(this.#server, () => {
         resolve();
       });
       this.#server.closeAllConnections();

@@ -1,12 +1,12 @@
 /** Places to listen at, for any server of node:net; more of it in nbd-server.test.ts. */
 import { once } from "node:events";
-import { lstatSync, writeFileSync } from "node:fs";
+import { lstatSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import path from "node:path";
 
 import { expect, onTestFinished, test } from "vitest";
 
-import { listenOnTcp, listenOnUnix } from "../../src/nbd/listen.ts";
+import { closeListener, listenOnTcp, listenOnUnix } from "../../src/nbd/listen.ts";
 import { makeFolder } from "./serving.ts";
 
 function makeServer(): Server {
@@ -31,6 +31,22 @@ test("a Unix socket is for its owner alone, and its file goes with the server", 
   } finally {
     process.umask(before);
   }
+});
+
+test("the socket of another server, that stands in place of ours, stays when ours is closed", async () => {
+  const file = path.join(makeFolder(), "s");
+  const ours = makeServer();
+  await listenOnUnix(ours, file);
+  rmSync(file);
+  const other = makeServer();
+  await listenOnUnix(other, file);
+  const made = lstatSync(file).ino;
+  await new Promise<void>((resolve) => {
+    closeListener(ours, resolve);
+  });
+  expect([lstatSync(file).ino, readdirSync(path.dirname(file))]).toEqual([made, ["s"]]);
+  closeListener(other);
+  expect(readdirSync(path.dirname(file))).toEqual([]);
 });
 
 test("a file that is no socket is left alone", async () => {
