@@ -1,10 +1,18 @@
 // ⚡ uses: worker
 /** Memory that is given back at once, not when the garbage collector comes by. */
-import { MessageChannel } from "node:worker_threads";
+import type { MessagePort } from "node:worker_threads";
 
-/** A closed port: what is transferred to it goes nowhere (HTML Standard, "message port post message steps"). */
-const { port1: nowhere } = new MessageChannel();
-nowhere.close();
+/**
+ * A closed port: what is transferred to it goes nowhere (HTML Standard, "message port post message steps"). Made when it is
+ * needed: Node loads worker threads for it, and most commands need none.
+ */
+let nowhere: MessagePort | undefined;
+
+function closedPort(): MessagePort {
+  const { port1 } = new MessageChannel();
+  port1.close();
+  return port1;
+}
 
 /**
  * Gives back the memory of bytes that are of no use any more; they are empty then, as is every view of them. Nothing happens
@@ -15,6 +23,7 @@ nowhere.close();
  */
 export function releaseBytes(bytes: Uint8Array): void {
   const { buffer } = bytes;
-  if (buffer instanceof ArrayBuffer && buffer.byteLength === bytes.length)
-    nowhere.postMessage(undefined, [buffer]);
+  if (!(buffer instanceof ArrayBuffer) || buffer.byteLength !== bytes.length) return;
+  nowhere ??= closedPort();
+  nowhere.postMessage(undefined, [buffer]);
 }

@@ -157,6 +157,7 @@ describe("the ⚡ line", () => {
     ["Math.random();", "chance"],
     ['import { randomBytes } from "node:crypto";', "chance"],
     ['import { Worker } from "node:worker_threads";', "worker"],
+    ["new MessageChannel();", "worker"],
     ["Buffer.from(a);", "Buffer"],
   ])("is demanded for %s", (text, effect) => {
     expect(checkEffects(parse({ "src/a/x.ts": text }))).toHaveLength(1);

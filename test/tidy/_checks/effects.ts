@@ -27,6 +27,7 @@ const NAMES: ReadonlyMap<string, Effect> = new Map<string, Effect>([
   ["randomUUID", "chance"],
   ["randomFillSync", "chance"],
   ["getRandomValues", "chance"],
+  ["MessageChannel", "worker"],
 ]);
 
 /** Names that mean an effect as the object of a property access. */
