@@ -6,7 +6,8 @@
 import { setImmediate } from "node:timers/promises";
 import { Worker } from "node:worker_threads";
 
-import { definite, errnoOf, fromPlainError } from "../base/error.ts";
+import { definite, fromPlainError } from "../base/error.ts";
+import { threadIfGiven } from "../base/thread.ts";
 import type { Salt } from "../crypto/salt.ts";
 import { ChunkWriter, type ChunkWriterPlace } from "../store/chunk-writer.ts";
 import type { ChunkSealer, StoredChunk } from "./chunk-sealer.ts";
@@ -65,16 +66,13 @@ export class WorkerSealer implements ChunkSealer {
       undefined,
     );
     if (least?.queued === 0 || this.#threads.length >= this.#threadsMax) return least;
-    try {
-      const thread = new SealingThread(this.#start);
-      this.#threads.push(thread);
-      return thread;
-    } catch (error) {
-      // The system gives this user or container no more of them; fewer come to the same result.
-      if (errnoOf(error) !== "ERR_WORKER_INIT_FAILED") throw error;
-      this.#threadsMax = this.#threads.length;
+    const thread = threadIfGiven(() => new SealingThread(this.#start));
+    if (thread === undefined) {
+      this.#threadsMax = this.#threads.length; // Fewer come to the same result.
       return least;
     }
+    this.#threads.push(thread);
+    return thread;
   }
 }
 

@@ -2,7 +2,7 @@
  * Opens layers in threads, so that inflating and hashing one leaves the thread that parses and copies alone
  * (docs/architecture.md, "Threads").
  */
-import { errnoOf } from "../base/error.ts";
+import { threadIfGiven } from "../base/thread.ts";
 import { MIB } from "../base/units.ts";
 import { LayerThread } from "./_layer-thread.ts";
 import { openLayer, type LayerInput, type OpenLayerOptions } from "./open-layer.ts";
@@ -22,11 +22,8 @@ export class LayerThreads {
    */
   async *open(stream: LayerInput, options: OpenLayerOptions): AsyncGenerator<Uint8Array, void, undefined> {
     const { stored } = stream.descriptor;
-    if (stored !== undefined && stored.sizeBytes < SMALL_LAYER_BYTES) {
-      yield* openLayer(stream, options);
-      return;
-    }
-    const thread = this.#idleThread() ?? newThread();
+    const isSmall = stored !== undefined && stored.sizeBytes < SMALL_LAYER_BYTES;
+    const thread = isSmall ? undefined : (this.#idleThread() ?? threadIfGiven(() => new LayerThread()));
     if (thread === undefined) {
       yield* openLayer(stream, options);
       return;
@@ -56,15 +53,5 @@ export class LayerThreads {
     const closing = thread.supplied.finally(() => this.#closing.delete(closing));
     this.#closing.add(closing);
     await thread.close();
-  }
-}
-
-/** `undefined` where the system gives this user or container no more of them. */
-function newThread(): LayerThread | undefined {
-  try {
-    return new LayerThread();
-  } catch (error) {
-    if (errnoOf(error) === "ERR_WORKER_INIT_FAILED") return undefined;
-    throw error;
   }
 }
