@@ -1,5 +1,10 @@
-/** The end of a wait that nobody has use for any more. */
+/** The end of work that nobody has use for any more. */
 import { LambdaImgError } from "./error.ts";
+
+/** @throws CANCELLED where the signal has come */
+export function throwIfCancelled(signal: AbortSignal | undefined): void {
+  if (signal?.aborted === true) throw new LambdaImgError("CANCELLED", "cancelled", { cause: signal.reason });
+}
 
 /** What ends because of a signal ends with this. */
 export function cancelled(): LambdaImgError {

@@ -1,6 +1,7 @@
 /** The conversion: an image from a source becomes chunks, a manifest and a name in a store. */
+import { throwIfCancelled } from "../base/cancel.ts";
 import type { DiffId, Digest } from "../base/digest.ts";
-import { assert, definite, LambdaImgError } from "../base/error.ts";
+import { assert, definite } from "../base/error.ts";
 import { forEachLimited } from "../base/pool.ts";
 import { CHUNK_BYTES, type ChunkName } from "../chunk/chunk.ts";
 import { DiskDigestBuilder } from "../chunk/disk-digest.ts";
@@ -101,7 +102,7 @@ export async function convertImage(conversion: Conversion): Promise<ConversionRe
   const kept = keptChunks(content, fresh);
   await store.barrier([...tableChunkNames(content), ...kept]);
   // From here on little is left to do: the image gets its manifest and its name.
-  throwIfCancelled(conversion);
+  throwIfCancelled(conversion.signal);
   conversion.onProgress?.({ stage: "manifest" });
   for (const [diffId, layer] of fresh) await reuse.keep(diffId, layer);
   const manifestId = await store.putManifest(
@@ -145,7 +146,7 @@ async function makeDisk(
   const visible = layersWithHidden.size > 0 ? visibleBodies(tree, layers.length) : [];
   const disk = new ChunkLedger();
   for (const [layerIndex, layer] of layers.entries()) {
-    throwIfCancelled(conversion);
+    throwIfCancelled(conversion.signal);
     const ledger = layer.ledger.copy();
     if (layersWithHidden.has(layerIndex)) {
       const bodies = definite(visible[layerIndex], "every layer has its bodies");
@@ -163,7 +164,7 @@ async function makeDisk(
   }
   conversion.onProgress?.({ stage: "metadata" });
   for (const { chunkIndex, bytes } of writeMetadata(plan)) {
-    throwIfCancelled(conversion);
+    throwIfCancelled(conversion.signal);
     await intake.relieve();
     intake.add(disk, chunkIndex, bytes);
   }
@@ -177,10 +178,6 @@ export function showSizeRequest(request: SizeRequest): string {
   return request.kind === "auto" ? "auto" : `${request.kind === "free" ? "+" : ""}${request.sizeBytes}`;
 }
 
-function throwIfCancelled({ signal }: Conversion): void {
-  if (signal?.aborted === true) throw new LambdaImgError("CANCELLED", "cancelled");
-}
-
 /** Gives the image its name where the manifest is there already. */
 async function nameKnown(
   conversion: Conversion,
@@ -190,7 +187,7 @@ async function nameKnown(
   const known = await knownImages.find(facts);
   if (known === undefined) return undefined;
   const { manifestId, clampedTimeCount, content } = known;
-  throwIfCancelled(conversion);
+  throwIfCancelled(conversion.signal);
   await conversion.store.putRef(conversion.keyring.customerId, conversion.imageName, manifestId);
   const reusedLayerCount = conversion.image.layers.length;
   const counts = countChunks(content, new Set(), 0);
@@ -250,7 +247,7 @@ async function findLayers(
 ): Promise<Map<DiffId, ConvertedLayer>> {
   const known = new Map<DiffId, ConvertedLayer>();
   for (const diffId of new Set(conversion.image.layers.map((layer) => layer.diffId))) {
-    throwIfCancelled(conversion);
+    throwIfCancelled(conversion.signal);
     const layer = await reuse.find(diffId);
     if (layer === undefined) continue;
     for (const entry of layer.segment.entries) {

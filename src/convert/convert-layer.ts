@@ -1,5 +1,5 @@
 /** One layer from the source to sealed chunks and entries. */
-import { LambdaImgError } from "../base/error.ts";
+import { throwIfCancelled } from "../base/cancel.ts";
 import type { OpenLayer } from "../layer/open-layer.ts";
 import { SegmentBuilder, type EntryBudget, type Segment } from "../segment/segment-builder.ts";
 import type { LayerStream } from "../source/oci-image.ts";
@@ -55,7 +55,7 @@ export async function convertLayer(
       await intake.relieve();
     }
     options.onBytes(piece.length);
-    if (options.signal?.aborted === true) throw new LambdaImgError("CANCELLED", "cancelled");
+    throwIfCancelled(options.signal);
   }
   parser.finish();
   const segment = builder.finish();

@@ -6,10 +6,10 @@
 import { spawn, type ChildProcess, type ChildProcessByStdio } from "node:child_process";
 import type { Readable, Writable } from "node:stream";
 
+import { throwIfCancelled } from "../base/cancel.ts";
 import { errnoOf, LambdaImgError } from "../base/error.ts";
 import { parseObject, stringIn } from "./_json.ts";
 import { CREDENTIAL_OUTPUT_BYTES_MAX } from "./_limit.ts";
-import { throwIfCancelled } from "./retry.ts";
 
 /** What to ask. */
 export interface CredentialQuestion {

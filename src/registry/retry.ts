@@ -1,5 +1,6 @@
 // ⚡ uses: time
 /** Trying again: how often, and after how long. */
+import { throwIfCancelled } from "../base/cancel.ts";
 import { LambdaImgError } from "../base/error.ts";
 
 /** Time and chance, so that tests can have their own. */
@@ -94,11 +95,6 @@ export function parseRetryAfter(field: string | undefined, nowMs: number): numbe
   if (/^[0-9]{1,9}$/.test(text)) return Number(text) * 1000;
   const date = parseHttpDate(text);
   return date === undefined ? undefined : Math.max(0, date - nowMs);
-}
-
-/** @throws CANCELLED where the signal says so */
-export function throwIfCancelled(signal: AbortSignal | undefined): void {
-  if (signal?.aborted === true) throw new LambdaImgError("CANCELLED", "cancelled", { cause: signal.reason });
 }
 
 const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];

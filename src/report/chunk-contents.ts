@@ -1,6 +1,6 @@
 /** What lies in which chunk: files, directories, inodes, by one walk through the disk image. */
 import type { ByteString } from "../base/bytes.ts";
-import { LambdaImgError } from "../base/error.ts";
+import { throwIfCancelled } from "../base/cancel.ts";
 import { ImageDevice } from "../device/image-device.ts";
 import { Ext4Reader, type Ext4Extent, type Ext4Inode } from "../ext4/reader.ts";
 import type { ManifestContent } from "../manifest/manifest.ts";
@@ -130,9 +130,4 @@ export function chunkParts(extents: readonly Ext4Extent[]): ReadonlyMap<number, 
     }
   }
   return parts;
-}
-
-/** @throws CANCELLED */
-export function throwIfCancelled(signal: AbortSignal | undefined): void {
-  if (signal?.aborted === true) throw new LambdaImgError("CANCELLED", "cancelled");
 }

@@ -1,4 +1,5 @@
 /** Which chunks one image has that another has not, and why: what an upload of the second costs after the first. */
+import { throwIfCancelled } from "../base/cancel.ts";
 import { compareByteStrings, type ByteString } from "../base/bytes.ts";
 import { CHUNK_BYTES } from "../chunk/chunk.ts";
 import { ImageDevice } from "../device/image-device.ts";
@@ -6,7 +7,7 @@ import { Ext4Reader, type Ext4Inode } from "../ext4/reader.ts";
 import { findChunk, type ManifestContent } from "../manifest/manifest.ts";
 import type { ChunkReader } from "../store/store.ts";
 import { ChunkCensus, type ImageChunks } from "./chunk-census.ts";
-import { blocksOf, chunkParts, SeenInodes, throwIfCancelled } from "./chunk-contents.ts";
+import { blocksOf, chunkParts, SeenInodes } from "./chunk-contents.ts";
 import { BLOCK_BYTES, placesIn, readRegions, type DiskRegions, type Region } from "./disk-regions.ts";
 import { compareContents, type NumberedDisk } from "./_compare-blocks.ts";
 import { InodeCostCounter, type InodeCosts } from "./_inode-costs.ts";

@@ -1,11 +1,12 @@
 /** The page of `lambda-img stats --html`: a map of every image, coloured by how many images share each chunk. */
 import { showByteString } from "../base/bytes.ts";
+import { throwIfCancelled } from "../base/cancel.ts";
 import { showBytes } from "../base/units.ts";
 import { ImageDevice } from "../device/image-device.ts";
 import { Ext4Reader } from "../ext4/reader.ts";
 import { imageError } from "../store/image-error.ts";
 import { cellCount, ChunkMapBuilder, MAP_CELLS_MAX, MAP_IMAGES_MAX, pathsPerChunk } from "./chunk-maps.ts";
-import { readImageContents, throwIfCancelled } from "./chunk-contents.ts";
+import { readImageContents } from "./chunk-contents.ts";
 import { readRegions, regionLabel } from "./disk-regions.ts";
 import { renderPage, type PageTable } from "./page.ts";
 import { openStoredManifest, type ImageUse, type StoreReport, type StoreView } from "./store-report.ts";

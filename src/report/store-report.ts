@@ -1,4 +1,5 @@
 /** What a customer has in a store: images, what each costs, and what they share. */
+import { throwIfCancelled } from "../base/cancel.ts";
 import type { LambdaImgError } from "../base/error.ts";
 import type { Digest } from "../base/digest.ts";
 import { CHUNK_BYTES, type ChunkName } from "../chunk/chunk.ts";
@@ -9,7 +10,7 @@ import type { ManifestId } from "../manifest/manifest-id.ts";
 import { imageError, imageFailure } from "../store/image-error.ts";
 import type { ListedRef, Store } from "../store/store.ts";
 import { ChunkCensus, countCommon, type ImageChunks } from "./chunk-census.ts";
-import { readImageContents, throwIfCancelled, type ChunkContents } from "./chunk-contents.ts";
+import { readImageContents, type ChunkContents } from "./chunk-contents.ts";
 import type { Region } from "./disk-regions.ts";
 
 /** Images that the sharing matrix has at most: its size grows with their square. */

@@ -1,13 +1,13 @@
 /** The members of an archive, one after another, each with its place and its bytes. */
 import type { ByteString } from "../base/bytes.ts";
 import { showByteString } from "../base/bytes.ts";
+import { throwIfCancelled } from "../base/cancel.ts";
 import { LambdaImgError } from "../base/error.ts";
 import { ARCHIVE_ENTRY_COUNT_MAX } from "../base/limit.ts";
 import { alignUp, KIB } from "../base/units.ts";
 import type { TarEntry, TarEntryType, TarSink } from "../tar/entry.ts";
 import { TarParser } from "../tar/parser.ts";
 import type { ArchiveCursor } from "./_archive-cursor.ts";
-import { throwIfCancelled } from "./_file-error.ts";
 
 /** One member. Its bytes can be taken until the next member is asked for. */
 export interface ArchiveMember {

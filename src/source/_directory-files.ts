@@ -1,7 +1,8 @@
 /** Files of an image layout in a directory. */
+import { throwIfCancelled } from "../base/cancel.ts";
 import { DOCUMENT_BYTES_MAX } from "../base/limit.ts";
 import { isLambdaImgError } from "../base/error.ts";
-import { documentTooLarge, throwIfCancelled } from "./_file-error.ts";
+import { documentTooLarge } from "./_file-error.ts";
 import type { FileRequest, FileStream, ImageFiles } from "./_image-files.ts";
 import { OpenFile, requireDirectory, type ReadCount } from "./_open-file.ts";
 

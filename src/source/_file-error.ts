@@ -26,11 +26,6 @@ export function documentTooLarge(label: string, foundBytes: number): LambdaImgEr
   );
 }
 
-/** @throws CANCELLED where the signal says so */
-export function throwIfCancelled(signal: AbortSignal | undefined): void {
-  if (signal?.aborted === true) throw new LambdaImgError("CANCELLED", "cancelled", { cause: signal.reason });
-}
-
 const FILE_ERRORS: ReadonlyMap<string, readonly [ErrorCode, string]> = new Map([
   ["ENOENT", ["SOURCE_NOT_FOUND", "not found"]],
   ["ENOTDIR", ["SOURCE_NOT_FOUND", "not found"]],

@@ -3,9 +3,10 @@
 import { constants } from "node:fs";
 import { open, stat, type FileHandle } from "node:fs/promises";
 
+import { throwIfCancelled } from "../base/cancel.ts";
 import { LambdaImgError } from "../base/error.ts";
 import { KIB } from "../base/units.ts";
-import { fileError, throwIfCancelled } from "./_file-error.ts";
+import { fileError } from "./_file-error.ts";
 
 /** Bytes asked for at once while streaming. */
 const READ_BYTES = 512 * KIB;

@@ -1,10 +1,10 @@
 /** Opens the image a reference names, wherever it lies. */
+import { throwIfCancelled } from "../base/cancel.ts";
 import type { Platform } from "../oci/platform.ts";
 import type { RegistryOptions } from "../registry/registry-client.ts";
 import { ArchiveFiles } from "./_archive-files.ts";
 import { DirectoryFiles } from "./_directory-files.ts";
 import { openDockerImage } from "./_docker-archive.ts";
-import { throwIfCancelled } from "./_file-error.ts";
 import type { ImageFiles } from "./_image-files.ts";
 import { openLayoutImage } from "./_oci-layout.ts";
 import type { OciImage } from "./oci-image.ts";

@@ -1,6 +1,6 @@
 /** The tree of a disk image through our own reader, every byte of every file read. */
 import { asByteString, type ByteString } from "../base/bytes.ts";
-import { LambdaImgError } from "../base/error.ts";
+import { throwIfCancelled } from "../base/cancel.ts";
 import type { Ext4Inode, Ext4Reader } from "../ext4/reader.ts";
 import { ContentDigestBuilder } from "./content-digest.ts";
 import { showXattrValue, type FileNode, type FileTree } from "./file-tree.ts";
@@ -126,8 +126,4 @@ async function rangesOf(reader: Ext4Reader, inode: Ext4Inode): Promise<readonly 
     offsetBytes: from * BLOCK_BYTES,
     sizeBytes: (to - from) * BLOCK_BYTES,
   }));
-}
-
-function throwIfCancelled(signal: AbortSignal | undefined): void {
-  if (signal?.aborted === true) throw new LambdaImgError("CANCELLED", "cancelled");
 }

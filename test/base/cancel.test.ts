@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 
-import { cancelled, unlessAborted } from "../../src/base/cancel.ts";
+import { cancelled, throwIfCancelled, unlessAborted } from "../../src/base/cancel.ts";
 
 test("work is waited for until the signal comes, and its failure after that is nobody's", async () => {
   const signal = new AbortController();
@@ -20,4 +20,14 @@ test("work is waited for until the signal comes, and its failure after that is n
   await new Promise((resolve) => setImmediate(resolve));
   const own = Promise.resolve(2);
   expect(unlessAborted(own, undefined)).toBe(own);
+});
+
+test("what has not been cancelled goes on; what has says why", () => {
+  const abort = new AbortController();
+  throwIfCancelled(undefined);
+  throwIfCancelled(abort.signal);
+  abort.abort("enough");
+  expect(() => {
+    throwIfCancelled(abort.signal);
+  }).toThrow(expect.objectContaining({ code: "CANCELLED", cause: "enough" }));
 });
