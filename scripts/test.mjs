@@ -26,6 +26,7 @@ const JUDGE_PACKAGES = {
   dumpe2fs: "e2fsprogs",
   fuse2fs: "fuse2fs",
   mount: "mount",
+  fincore: "util-linux",
   umoci: "umoci",
   skopeo: "skopeo",
   "docker-registry": "docker-registry",

@@ -7,14 +7,15 @@ import type { StoredChunk } from "./chunk-sealer.ts";
 
 /**
  * Seals a plain chunk and stages it.
- * @throws what ChunkWriter.putChunkSync throws
+ * @throws what ChunkWriter.putChunk throws
  */
-export function sealAndPut(
+export async function sealAndPut(
   plain: Uint8Array,
   { salt, writer }: { readonly salt: Salt; readonly writer: ChunkWriter },
-): StoredChunk {
+): Promise<StoredChunk> {
   const { plainDigest, key, name, sealed } = sealChunk(plain, salt);
-  const outcome = writer.putChunkSync(name, sealed);
+  const put = writer.putChunk(name, sealed);
   releaseBytes(sealed);
+  const outcome = await put;
   return { plainDigest, key, name, outcome, spent: plain };
 }

@@ -13,14 +13,38 @@ const port = definite(parentPort, "this file runs in a worker thread");
 const start = workerData as SealingStart;
 const writer = new ChunkWriter(start.place);
 
+/** Chunks under way at once: while some are written, one more is sealed. */
+const CHUNKS_AT_ONCE = 4;
+
+const waiting: Uint8Array[] = [];
+let underWay = 0;
+/** The last answer: answers go out in the order of the requests. */
+let answered = Promise.resolve();
+
 port.on("message", ({ plain }: SealingRequest) => {
-  const reply = seal(plain);
-  port.postMessage(reply, reply.kind === "stored" ? [plain.buffer as ArrayBuffer] : []);
+  waiting.push(plain);
+  sealWaiting();
 });
 
-function seal(plain: Uint8Array): SealingReply {
+function sealWaiting(): void {
+  while (underWay < CHUNKS_AT_ONCE) {
+    const plain = waiting.shift();
+    if (plain === undefined) return;
+    underWay++;
+    const sealing = seal(plain).finally(() => {
+      underWay--;
+      sealWaiting();
+    });
+    answered = answered.then(async () => {
+      const reply = await sealing;
+      port.postMessage(reply, reply.kind === "stored" ? [plain.buffer as ArrayBuffer] : []);
+    });
+  }
+}
+
+async function seal(plain: Uint8Array): Promise<SealingReply> {
   try {
-    return { kind: "stored", ...sealAndPut(plain, { salt: start.salt as Salt, writer }) };
+    return { kind: "stored", ...(await sealAndPut(plain, { salt: start.salt as Salt, writer })) };
   } catch (error) {
     if (!isLambdaImgError(error)) throw error; // A bug: it reaches the pool as the thread's "error" event.
     return { kind: "failed", ...toPlainError(error) };

@@ -53,7 +53,7 @@ export class WorkerSealer implements ChunkSealer {
   }
 
   async #sealHere(plain: Uint8Array): Promise<StoredChunk> {
-    const chunk = sealAndPut(plain, this.#use);
+    const chunk = await sealAndPut(plain, this.#use);
     // What the threads have answered meanwhile must be heard, or everything would be sealed here from now on.
     await setImmediate();
     return chunk;

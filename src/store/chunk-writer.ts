@@ -1,12 +1,13 @@
 // ⚡ uses: file system
-/** Puts chunks from any thread: made from plain data, synchronous, without a fsync. */
-import { mkdirSync, readFileSync, statSync, unlinkSync, writeFileSync } from "node:fs";
+/** Puts chunks from any thread: made from plain data, without a fsync. */
+import { mkdirSync, readFileSync, statSync, unlinkSync } from "node:fs";
 import { join } from "node:path";
 
 import { errnoOf, assert } from "../base/error.ts";
 import { releaseBytes } from "../base/release.ts";
 import { CHUNK_BYTES, type ChunkName } from "../chunk/chunk.ts";
 import type { PutOutcome } from "./store.ts";
+import { ChunkFiles } from "./_chunk-files.ts";
 import { storeError } from "./_file.ts";
 
 /** Where a ChunkWriter writes: plain data that can be sent to a worker thread. */
@@ -27,17 +28,21 @@ export function chunkPath(chunksDirectory: string, name: ChunkName): string {
 /** Puts chunks as Store.putChunk does, but staged. Several may write to one place at once. */
 export class ChunkWriter {
   readonly #place: ChunkWriterPlace;
+  readonly #files: ChunkFiles;
 
   constructor(place: ChunkWriterPlace) {
     this.#place = place;
+    // On the same file system as the session's directory, which the first chunk makes.
+    this.#files = new ChunkFiles(place.chunksDirectory);
   }
 
   /**
    * Stages a sealed chunk if it is neither in the store nor staged. The store's barrier, given its name, puts it into
-   * the store and makes it durable; closing the store without drops it. The bytes may lie in shared memory.
+   * the store and makes it durable; closing the store without drops it. The bytes may lie in shared memory; they are the
+   * caller's again when this returns, before it resolves.
    * @throws STORE_FORBIDDEN, STORE_FULL, STORE_NOT_FOUND, STORE_UNAVAILABLE
    */
-  putChunkSync(name: ChunkName, sealed: Uint8Array): PutOutcome {
+  async putChunk(name: ChunkName, sealed: Uint8Array): Promise<PutOutcome> {
     assert(sealed.length === CHUNK_BYTES, "a sealed chunk has 512 KiB");
     const path = chunkPath(this.#place.chunksDirectory, name);
     try {
@@ -45,17 +50,16 @@ export class ChunkWriter {
       // A crash without a barrier can leave a shorter file: that one is replaced.
       const isWhole = status?.isFile() === true && status.size === CHUNK_BYTES;
       if (isWhole && !(this.#place.isComparing && isOther(path, sealed))) return "present";
-      return this.#stage(join(this.#place.sessionDirectory, name), sealed);
+      return await this.#stage(join(this.#place.sessionDirectory, name), sealed);
     } catch (error) {
       throw storeError(error, `${path}: cannot store the chunk`);
     }
   }
 
-  #stage(path: string, sealed: Uint8Array): PutOutcome {
+  async #stage(path: string, sealed: Uint8Array): Promise<PutOutcome> {
     try {
-      retryWithDirectory(this.#place.sessionDirectory, () => {
-        writeFileSync(path, sealed, { flag: "wx" });
-      });
+      const file = retryWithDirectory(this.#place.sessionDirectory, () => this.#files.create(path));
+      await this.#files.fill(file, sealed);
       return "stored";
     } catch (error) {
       // This session has it, or another of its threads is writing the same bytes right now.
@@ -83,9 +87,9 @@ function isOther(path: string, sealed: Uint8Array): boolean {
 }
 
 /** Makes the last directory on the way if that is what is missing; what is above it, only creation makes. */
-export function retryWithDirectory(directory: string, work: () => void): void {
+export function retryWithDirectory<T>(directory: string, work: () => T): T {
   try {
-    work();
+    return work();
   } catch (error) {
     if (errnoOf(error) !== "ENOENT") throw error;
     try {
@@ -93,6 +97,6 @@ export function retryWithDirectory(directory: string, work: () => void): void {
     } catch (mkdirError) {
       if (errnoOf(mkdirError) !== "EEXIST") throw mkdirError;
     }
-    work();
+    return work();
   }
 }

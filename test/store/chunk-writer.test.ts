@@ -15,11 +15,10 @@ import { dirname, join } from "node:path";
 
 import { afterEach, beforeEach, expect, test } from "vitest";
 
-import { isLambdaImgError } from "../../src/base/error.ts";
 import { CHUNK_BYTES, chunkNameOf } from "../../src/chunk/chunk.ts";
 import { chunkPath, ChunkWriter, type ChunkWriterPlace } from "../../src/store/chunk-writer.ts";
 import { DirectoryStore } from "../../src/store/directory-store.ts";
-import { madeChunk } from "../contract/store.ts";
+import { codeOf, madeChunk } from "../contract/store.ts";
 
 let directory: string;
 let store: DirectoryStore;
@@ -36,16 +35,6 @@ afterEach(async () => {
   await rm(directory, { recursive: true, force: true });
 });
 
-function codeOf(work: () => unknown): string {
-  try {
-    work();
-    return "no failure";
-  } catch (error) {
-    if (isLambdaImgError(error)) return error.code;
-    throw error;
-  }
-}
-
 /** Files in the store's directories of sessions: `session/name`. */
 const stagedFiles = async (): Promise<readonly string[]> =>
   (await readdir(join(place.chunksDirectory, "..", "tmp"), { recursive: true })).filter((name) =>
@@ -54,13 +43,13 @@ const stagedFiles = async (): Promise<readonly string[]> =>
 
 test("a writer stages a chunk once; the barrier puts it into the store", async () => {
   const { name, sealed } = madeChunk(1);
-  expect(new ChunkWriter(place).putChunkSync(name, sealed)).toBe("stored");
-  expect(new ChunkWriter(place).putChunkSync(name, sealed)).toBe("present");
+  expect(await new ChunkWriter(place).putChunk(name, sealed)).toBe("stored");
+  expect(await new ChunkWriter(place).putChunk(name, sealed)).toBe("present");
   expect(await store.hasChunk(name)).toBe(false);
   expect(chunkNameOf(await store.getChunk(name))).toBe(name);
   await store.barrier([name]);
   expect(await store.hasChunk(name)).toBe(true);
-  expect(new ChunkWriter(place).putChunkSync(name, sealed)).toBe("present");
+  expect(await new ChunkWriter(place).putChunk(name, sealed)).toBe("present");
   expect(await store.putChunk(name, sealed)).toBe("present");
   expect(chunkNameOf(await store.getChunk(name))).toBe(name);
   expect(await stagedFiles()).toEqual([]);
@@ -68,7 +57,7 @@ test("a writer stages a chunk once; the barrier puts it into the store", async (
 
 test("a store that is closed without a barrier is as it was", async () => {
   const { name, sealed } = madeChunk(1);
-  new ChunkWriter(place).putChunkSync(name, sealed);
+  await new ChunkWriter(place).putChunk(name, sealed);
   await store.close();
   store = await DirectoryStore.open(join(directory, "store"), { create: false });
   expect(await store.hasChunk(name)).toBe(false);
@@ -84,11 +73,11 @@ test("a writer that compares replaces what was damaged, and nothing else", async
   const changed = damaged.sealed.slice();
   changed[77]! ^= 1;
   await writeFile(chunkPath(place.chunksDirectory, damaged.name), changed);
-  expect(new ChunkWriter(place).putChunkSync(damaged.name, damaged.sealed)).toBe("present");
+  expect(await new ChunkWriter(place).putChunk(damaged.name, damaged.sealed)).toBe("present");
   const comparing = structuredClone(await store.beginWriting({ isComparing: true }));
   const before = (await stat(chunkPath(place.chunksDirectory, good.name))).ino;
-  expect(new ChunkWriter(comparing).putChunkSync(damaged.name, damaged.sealed)).toBe("stored");
-  expect(new ChunkWriter(comparing).putChunkSync(good.name, good.sealed)).toBe("present");
+  expect(await new ChunkWriter(comparing).putChunk(damaged.name, damaged.sealed)).toBe("stored");
+  expect(await new ChunkWriter(comparing).putChunk(good.name, good.sealed)).toBe("present");
   expect(chunkNameOf(await store.getChunk(damaged.name))).toBe(damaged.name);
   await store.barrier([damaged.name, good.name]);
   for (const { name } of all) expect(chunkNameOf(await store.getChunk(name))).toBe(name);
@@ -105,8 +94,8 @@ test("the next session takes over whole chunks of a session that was killed", as
   // No process has this number: it is above what Linux gives (PID_MAX_LIMIT).
   const killed = { ...place, sessionDirectory: join(tmp, "99999999-abc") };
   const [whole, half, damaged] = [madeChunk(1), madeChunk(2), madeChunk(3)];
-  new ChunkWriter(killed).putChunkSync(whole.name, whole.sealed);
-  new ChunkWriter(killed).putChunkSync(half.name, half.sealed);
+  await new ChunkWriter(killed).putChunk(whole.name, whole.sealed);
+  await new ChunkWriter(killed).putChunk(half.name, half.sealed);
   await truncate(join(killed.sessionDirectory, half.name), 1000);
   // As a machine can leave it that lost its power.
   await writeFile(join(killed.sessionDirectory, damaged.name), new Uint8Array(CHUNK_BYTES));
@@ -114,14 +103,14 @@ test("the next session takes over whole chunks of a session that was killed", as
   await store.beginWriting();
   expect([await store.hasChunk(whole.name), await store.hasChunk(half.name)]).toEqual([true, false]);
   expect(await store.hasChunk(damaged.name)).toBe(false);
-  expect(new ChunkWriter(place).putChunkSync(whole.name, whole.sealed)).toBe("present");
+  expect(await new ChunkWriter(place).putChunk(whole.name, whole.sealed)).toBe("present");
   const left = ["7", half.name, damaged.name].map((name) => `99999999-abc/${name}`);
   expect(new Set(await stagedFiles())).toEqual(new Set(left));
 });
 
 test("the staged chunks of a session that runs are left to it", async () => {
   const { name, sealed } = madeChunk(1);
-  new ChunkWriter(place).putChunkSync(name, sealed);
+  await new ChunkWriter(place).putChunk(name, sealed);
   const other = await DirectoryStore.open(join(directory, "store"), { create: false });
   await other.beginWriting();
   expect(await other.hasChunk(name)).toBe(false);
@@ -132,7 +121,7 @@ test("the staged chunks of a session that runs are left to it", async () => {
 
 test("a session whose chunks were taken over goes on", async () => {
   const { name, sealed } = madeChunk(1);
-  new ChunkWriter(place).putChunkSync(name, sealed);
+  await new ChunkWriter(place).putChunk(name, sealed);
   await mkdir(join(place.chunksDirectory, name.slice(0, 2)));
   await rename(join(place.sessionDirectory, name), chunkPath(place.chunksDirectory, name));
   await store.barrier([name]);
@@ -143,7 +132,7 @@ test("a chunk in shared memory is put alike", async () => {
   const { name, sealed } = madeChunk(2);
   const shared = new Uint8Array(new SharedArrayBuffer(CHUNK_BYTES + 3), 1, CHUNK_BYTES);
   shared.set(sealed);
-  new ChunkWriter(place).putChunkSync(name, shared);
+  await new ChunkWriter(place).putChunk(name, shared);
   expect(chunkNameOf(await store.getChunk(name))).toBe(name);
 });
 
@@ -152,11 +141,11 @@ test.each([0, 1, CHUNK_BYTES - 1, CHUNK_BYTES + 1])(
   async (size) => {
     const { name, sealed } = madeChunk(1);
     const writer = new ChunkWriter(place);
-    writer.putChunkSync(name, sealed);
+    await writer.putChunk(name, sealed);
     await store.barrier([name]);
     await truncate(chunkPath(place.chunksDirectory, name), size);
     expect(await store.hasChunk(name)).toBe(false);
-    expect(writer.putChunkSync(name, sealed)).toBe("stored");
+    expect(await writer.putChunk(name, sealed)).toBe("stored");
     await store.barrier([name]);
     expect(chunkNameOf(await store.getChunk(name))).toBe(name);
   },
@@ -166,7 +155,8 @@ test("writers of one session do not disturb each other", async () => {
   const writers = [new ChunkWriter(place), new ChunkWriter(place)];
   for (let seed = 0; seed < 6; seed++) {
     const { name, sealed } = madeChunk(seed);
-    expect(writers.map((writer) => writer.putChunkSync(name, sealed))).toEqual(["stored", "present"]);
+    const outcomes = await Promise.all(writers.map((writer) => writer.putChunk(name, sealed)));
+    expect(outcomes).toEqual(["stored", "present"]);
     await store.barrier([name]);
   }
   expect(await stagedFiles()).toEqual([]);
@@ -175,10 +165,10 @@ test("writers of one session do not disturb each other", async () => {
 test("a store that is removed does not come back half", async () => {
   const writer = new ChunkWriter(place);
   const first = madeChunk(1);
-  writer.putChunkSync(first.name, first.sealed);
+  await writer.putChunk(first.name, first.sealed);
   await rm(join(directory, "store"), { recursive: true });
   const { name, sealed } = madeChunk(2);
-  expect(codeOf(() => writer.putChunkSync(name, sealed))).toBe("STORE_NOT_FOUND");
+  expect(await codeOf(writer.putChunk(name, sealed))).toBe("STORE_NOT_FOUND");
   expect(await readdir(directory)).toEqual([]);
 });
 
@@ -187,7 +177,7 @@ test("a file in a directory's place is an invalid store, at the barrier at the l
   await writeFile(join(place.chunksDirectory, name.slice(0, 2)), "");
   // Later versions of Node find nothing below a file, and no failure.
   const put = async (): Promise<void> => {
-    new ChunkWriter(place).putChunkSync(name, sealed);
+    await new ChunkWriter(place).putChunk(name, sealed);
     await store.barrier([name]);
   };
   await expect(put()).rejects.toMatchObject({ code: "STORE_INVALID" });
@@ -200,7 +190,7 @@ test("a link that leads nowhere in a chunk's place is an invalid store", async (
   const path = chunkPath(place.chunksDirectory, name);
   await mkdir(dirname(path));
   await symlink(name, path);
-  expect(codeOf(() => new ChunkWriter(place).putChunkSync(name, sealed))).toBe("STORE_INVALID");
+  expect(await codeOf(new ChunkWriter(place).putChunk(name, sealed))).toBe("STORE_INVALID");
   expect(await stagedFiles()).toEqual([]);
 });
 
@@ -209,14 +199,14 @@ test.skipIf(process.getuid?.() === 0)(
   async () => {
     await chmod(join(place.chunksDirectory, "..", "tmp"), 0o500);
     const { name, sealed } = madeChunk(1);
-    expect(codeOf(() => new ChunkWriter(place).putChunkSync(name, sealed))).toBe("STORE_FORBIDDEN");
+    expect(await codeOf(new ChunkWriter(place).putChunk(name, sealed))).toBe("STORE_FORBIDDEN");
     await chmod(join(place.chunksDirectory, "..", "tmp"), 0o700);
   },
 );
 
 test("chunks lie in directories of their first two digits", async () => {
   const { name, sealed } = madeChunk(1);
-  new ChunkWriter(place).putChunkSync(name, sealed);
+  await new ChunkWriter(place).putChunk(name, sealed);
   await store.barrier([name]);
   expect((await stat(join(place.chunksDirectory, name.slice(0, 2), name))).size).toBe(CHUNK_BYTES);
 });

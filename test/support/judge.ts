@@ -26,6 +26,7 @@ export const JUDGES = [
   "dumpe2fs",
   "mke2fs",
   "mount",
+  "fincore",
   "root",
   "python3",
   "umoci",
