@@ -4,6 +4,7 @@ import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";
 
+import { setAside } from "./_aside.mjs";
 import {
   listOtherwisePeers,
   listPeers,
@@ -111,7 +112,7 @@ async function isAble(peer) {
 /** Each turn begins without what the last one wrote, and with nothing of it still on its way to the disk. */
 async function measureFresh({ command, env }) {
   const out = path.join(work, "out");
-  rmSync(out, { recursive: true, force: true });
+  setAside(out, path.join(work, "aside"));
   mkdirSync(out);
   run("sync", []);
   return measure(command, { env });

@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";
 
+import { setAside } from "./_aside.mjs";
 import { fitLine, showNumber, showShift, showSpread } from "./_figures.mjs";
 import { isInstalled, run } from "./_layout.mjs";
 import { describeMachine, measure, summarizeCosts } from "./_measure.mjs";
@@ -156,7 +157,7 @@ async function convertFresh(layout, { before = [], options = [] }) {
   try {
     return await measure([...before, ...convertCommand(`oci:${layout}`, out, { options })]);
   } finally {
-    rmSync(out, { recursive: true, force: true });
+    setAside(out, path.join(work, "aside"));
     run("sync", []);
   }
 }

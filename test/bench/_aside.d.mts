@@ -1,0 +1,1 @@
+export function setAside(directory: string, aside: string): void;
