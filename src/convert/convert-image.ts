@@ -109,8 +109,9 @@ export async function convertImage(conversion: Conversion): Promise<ConversionRe
     keyring.customerId,
     sealManifest(content, keyring.customerKey()),
   );
-  await store.putRef(keyring.customerId, conversion.imageName, manifestId);
   await knownImages.keep(facts, { manifestId, clampedTimeCount });
+  // Last: who is told of a failure finds the name as it was.
+  await store.putRef(keyring.customerId, conversion.imageName, manifestId);
   const keptCount = kept.filter((name) => stored.has(name)).length;
   const reusedLayerCount = image.layers.filter(({ diffId }) => !fresh.has(diffId)).length;
   return {

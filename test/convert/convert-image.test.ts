@@ -3,6 +3,7 @@ import path from "node:path";
 
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 
+import { LambdaImgError } from "../../src/base/error.ts";
 import { showSizeRequest, type Progress } from "../../src/convert/convert-image.ts";
 import { InlineSealer } from "../../src/convert/inline-sealer.ts";
 import { CHUNK_BYTES } from "../../src/chunk/chunk.ts";
@@ -123,15 +124,8 @@ describe("convertImage", () => {
   test("nothing refers to a chunk before all are durable", async () => {
     const store = await DirectoryStore.open(path.join(place.storePath, "..", "ordered"), { create: true });
     const calls: string[] = [];
-    const watched = new Proxy(store, {
-      get(target, name) {
-        const member: unknown = Reflect.get(target, name, target);
-        if (typeof member !== "function") return member;
-        return (...args: unknown[]): unknown => {
-          calls.push(String(name));
-          return Reflect.apply(member, target, args) as unknown;
-        };
-      },
+    const watched = watch(store, (name) => {
+      calls.push(name);
     });
     const converted = place.convert(LAYERS, { store: watched, sealer: new InlineSealer(watched, SALT) });
     // Reading back what was converted looks into the other store, which may not have it.
@@ -139,8 +133,21 @@ describe("convertImage", () => {
     await store.close();
     const changes = calls.filter((name) => /^(put|barrier)/.test(name));
     expect(changes.filter((name, i) => name !== changes[i - 1])).toEqual([
-      ...["putChunk", "barrier", "putRecord", "putManifest", "putRef", "putRecord"],
+      ...["putChunk", "barrier", "putRecord", "putManifest", "putRecord", "putRef"],
     ]);
+  });
+
+  test("a conversion whose last record has no room leaves its name as it was", async () => {
+    const store = await DirectoryStore.open(path.join(place.storePath, "..", "full"), { create: true });
+    let hasManifest = false;
+    const full = watch(store, (name) => {
+      if (name === "putRecord" && hasManifest) throw new LambdaImgError("STORE_FULL", "the disk is full");
+      hasManifest ||= name === "putManifest";
+    });
+    const change = { store: full, sealer: new InlineSealer(full, SALT), imageName: "full" };
+    await expect(place.convert(LAYERS, change)).rejects.toMatchObject({ code: "STORE_FULL" });
+    await expect(store.getRef(KEYRING.customerId, "full")).rejects.toMatchObject({ code: "IMAGE_NOT_FOUND" });
+    await store.close();
   });
 
   test("what a layer refuses leaves no manifest", async () => {
@@ -161,6 +168,20 @@ test.each([
 ])("a size request %j is kept as %s", (request, text) => {
   expect(showSizeRequest(request)).toBe(text);
 });
+
+/** The store, which tells of each call before it is made. */
+function watch(store: DirectoryStore, onCall: (name: string) => void): DirectoryStore {
+  return new Proxy(store, {
+    get(target, name) {
+      const member: unknown = Reflect.get(target, name, target);
+      if (typeof member !== "function") return member;
+      return (...args: unknown[]): unknown => {
+        onCall(String(name));
+        return Reflect.apply(member, target, args) as unknown;
+      };
+    },
+  });
+}
 
 describe("several layers at a time", () => {
   const layers = ["a", "b", "c"].map((name) => ({ tar: tarBuilder().file(name, name.repeat(5000)).end() }));
