@@ -160,6 +160,7 @@ async function convertOnce(job: Job, use: Use): Promise<Outcome> {
         ...{ image, imageName, sealer, signal, store: context.store, keyring: context.keyring },
         // With one sealing thread there are two processors or one: threads for layers would take from it.
         ...(job.jobs > 1 ? { openLayer: (stream, how) => layers.open(stream, how) } : {}),
+        onLayersRead: () => layers.close(),
         sizeRequest: job.sizeRequest,
         mtimePolicy: job.mtimePolicy,
         mayReuse,
@@ -263,7 +264,8 @@ function chooseMtimePolicy(option: string | undefined, sourceDateEpoch: string |
 }
 
 function parseJobs(text: string | undefined): number {
-  if (text === undefined) return Math.max(1, Math.min(8, availableParallelism() - 1));
+  // Three layers inflate at a time, as fast as three threads seal (docs/architecture.md, "Threads").
+  if (text === undefined) return Math.max(1, Math.min(4, availableParallelism() - 1));
   const jobs = Number(text);
   if (!/^[0-9]+$/.test(text) || jobs < 1 || jobs > 256) {
     throw new LambdaImgError(

@@ -210,7 +210,7 @@ function addConvert(program: Command, run: Run): void {
     .option("--max-layer-size <size>", "refuse a layer that unpacks to more (default: 128G)")
     .option(
       "--jobs <n>",
-      "threads that seal chunks (default: one less than the processors, at most 8); the result is the same",
+      "threads that may seal chunks (default: one less than the processors, at most 4); the result is the same",
     )
     .option("--no-reuse", "read every layer, also those that were converted before")
     .option("--all-platforms", "convert the image for each platform of its index, as NAME-ARCH")

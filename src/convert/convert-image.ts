@@ -41,6 +41,8 @@ export interface Conversion {
   /** Whether what earlier conversions kept may be used; what this one gives is kept in any case. */
   readonly mayReuse: boolean;
   readonly signal?: AbortSignal | undefined;
+  /** Told when no layer will be read any more: the tree and its metadata can have the memory of what has read them. */
+  onLayersRead?(): Promise<void>;
   /** Told what is being done; for people. */
   onProgress?(progress: Progress): void;
 }
@@ -96,6 +98,7 @@ export async function convertImage(conversion: Conversion): Promise<ConversionRe
   const reuse = new LayerReuse(store, keyring);
   const { layers, fresh } = await convertLayers(conversion, intake, reuse);
   const layerBytes = image.pulledBytes() - before;
+  await conversion.onLayersRead?.();
   store.hasten();
   const { content, clampedTimeCount } = await makeDisk(conversion, { layers, intake, facts });
   conversion.onProgress?.({ stage: "durable" });

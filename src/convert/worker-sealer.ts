@@ -25,11 +25,11 @@ interface Waiting {
 }
 
 /**
- * A pool of sealing threads; each starts with the first chunk that needs it. A chunk that would have to wait at the end of a
- * full queue is sealed in the calling thread, which would wait as well.
+ * A pool of sealing threads. The first starts with the first chunk; another one when the queue is full and none is starting, so
+ * that there are as many as keep up with what comes: each takes some 12 MiB. A chunk that would have to wait at the end of a full
+ * queue is sealed in the calling thread, which would wait as well.
  */
 export class WorkerSealer implements ChunkSealer {
-  readonly depth: number;
   readonly #start: SealingStart;
   readonly #use: { readonly salt: Salt; readonly writer: ChunkWriter };
   #threadsMax: number;
@@ -37,14 +37,19 @@ export class WorkerSealer implements ChunkSealer {
 
   constructor(threadsMax: number, salt: Salt, place: ChunkWriterPlace) {
     this.#threadsMax = threadsMax;
-    this.depth = threadsMax * QUEUE_A_THREAD + QUEUE_AT_START;
     this.#start = { salt, place };
     this.#use = { salt, writer: new ChunkWriter(place) };
   }
 
+  /** Grows with the threads. */
+  get depth(): number {
+    return Math.max(1, this.#threads.length) * QUEUE_A_THREAD + QUEUE_AT_START;
+  }
+
   seal(plain: Uint8Array): Promise<StoredChunk> {
     const queued = this.#threads.reduce((sum, thread) => sum + thread.queued, 0);
-    const thread = queued < this.depth - 1 ? this.#leastBusy() : undefined;
+    const hasRoom = this.#threads.length > 0 && queued < this.depth - 1;
+    const thread = hasRoom ? this.#leastBusy() : this.#startThread();
     return thread === undefined ? this.#sealHere(plain) : thread.seal(plain);
   }
 
@@ -59,19 +64,19 @@ export class WorkerSealer implements ChunkSealer {
     return chunk;
   }
 
-  /** `undefined` where no thread can be had. */
   #leastBusy(): SealingThread | undefined {
-    const least = this.#threads.reduce<SealingThread | undefined>(
-      (best, thread) => (best === undefined || thread.queued < best.queued ? thread : best),
-      undefined,
-    );
-    if (least?.queued === 0 || this.#threads.length >= this.#threadsMax) return least;
-    const thread = threadIfGiven(() => new SealingThread(this.#start));
-    if (thread === undefined) {
-      this.#threadsMax = this.#threads.length; // Fewer come to the same result.
-      return least;
+    return this.#threads.reduce((best, thread) => (thread.queued < best.queued ? thread : best));
+  }
+
+  /** `undefined` where there may be no more, or one is starting, or the system gives none. */
+  #startThread(): SealingThread | undefined {
+    if (this.#threads.length >= this.#threadsMax || this.#threads.some((thread) => thread.isStarting)) {
+      return undefined;
     }
-    this.#threads.push(thread);
+    const thread = threadIfGiven(() => new SealingThread(this.#start));
+    if (thread === undefined)
+      this.#threadsMax = this.#threads.length; // Fewer come to the same result.
+    else this.#threads.push(thread);
     return thread;
   }
 }
@@ -81,9 +86,13 @@ class SealingThread {
   /** In the order of the requests: a thread answers in that order. */
   readonly #waiting: Waiting[] = [];
   #failure: Error | undefined;
+  #isStarting = true;
 
   constructor(start: SealingStart) {
     this.#worker = new Worker(new URL("./sealing-worker.js", import.meta.url), { workerData: start });
+    this.#worker.on("online", () => {
+      this.#isStarting = false;
+    });
     this.#worker.on("message", (reply: SealingReply) => {
       this.#settle(reply);
     });
@@ -97,6 +106,10 @@ class SealingThread {
 
   get queued(): number {
     return this.#waiting.length;
+  }
+
+  get isStarting(): boolean {
+    return this.#isStarting;
   }
 
   seal(plain: Uint8Array): Promise<StoredChunk> {

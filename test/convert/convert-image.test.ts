@@ -137,6 +137,22 @@ describe("convertImage", () => {
     ]);
   });
 
+  test("who reads the layers is told when all are read, before the tree is made", async () => {
+    const told: string[] = [];
+    await place.convert([{ tar: tarBuilder().file("told").end() }], {
+      onLayersRead: () => {
+        told.push("layers read");
+        return Promise.resolve();
+      },
+      onProgress: ({ stage }) => {
+        told.push(stage);
+      },
+    });
+    const order = told.filter((stage, i) => stage !== told[i - 1]);
+    expect(order.slice(0, 3)).toEqual(["layer", "layers read", "flatten"]);
+    expect(order.filter((stage) => stage === "layers read")).toHaveLength(1);
+  });
+
   test("a conversion whose last record has no room leaves its name as it was", async () => {
     const store = await DirectoryStore.open(path.join(place.storePath, "..", "full"), { create: true });
     let hasManifest = false;
