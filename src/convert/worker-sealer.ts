@@ -64,7 +64,7 @@ export class WorkerSealer implements ChunkSealer {
     return chunk;
   }
 
-  #leastBusy(): SealingThread | undefined {
+  #leastBusy(): SealingThread {
     return this.#threads.reduce((best, thread) => (thread.queued < best.queued ? thread : best));
   }
 
