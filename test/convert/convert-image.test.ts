@@ -186,7 +186,7 @@ test.each([
 });
 
 /** The store, which tells of each call before it is made. */
-function watch(store: DirectoryStore, onCall: (name: string) => void): DirectoryStore {
+function watch<T extends Store>(store: T, onCall: (name: string) => void): T {
   return new Proxy(store, {
     get(target, name) {
       const member: unknown = Reflect.get(target, name, target);
@@ -298,15 +298,8 @@ describe("a conversion that ends in the middle", () => {
   /** The store until a number of calls have changed it; what comes then never arrives, as if the process were gone. */
   function dyingAfter(store: Store, callCount: number): Store {
     let left = callCount;
-    return new Proxy(store, {
-      get(target, name) {
-        const member: unknown = Reflect.get(target, name, target);
-        if (typeof member !== "function") return member;
-        return (...args: unknown[]): unknown => {
-          if (/^(put|barrier)/.test(String(name)) && left-- <= 0) return Promise.reject(new Error("gone"));
-          return Reflect.apply(member, target, args) as unknown;
-        };
-      },
+    return watch(store, (name) => {
+      if (/^(put|barrier)/.test(name) && left-- <= 0) throw new Error("gone");
     });
   }
 
