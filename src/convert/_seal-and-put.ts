@@ -16,6 +16,7 @@ export async function sealAndPut(
   const { plainDigest, key, name, sealed } = sealChunk(plain, salt);
   const put = writer.putChunk(name, sealed);
   releaseBytes(sealed);
+  plain.fill(0); // Here, and not where it is filled again: that thread has more to do.
   const outcome = await put;
   return { plainDigest, key, name, outcome, spent: plain };
 }

@@ -23,7 +23,7 @@ export class ChunkIntake {
 
   /** Memory of a chunk, all zero, to be filled and given to `add`. */
   newChunk(): Uint8Array {
-    return this.#spare.pop()?.fill(0) ?? new Uint8Array(CHUNK_BYTES);
+    return this.#spare.pop() ?? new Uint8Array(CHUNK_BYTES);
   }
 
   /** Takes a chunk, which becomes the intake's; a zero chunk is left out. Call `relieve` before giving many more. */
@@ -47,13 +47,17 @@ export class ChunkIntake {
     this.#running.add(task);
   }
 
+  /** True where `relieve` has to wait, or to tell of a failure. */
+  get needsRelief(): boolean {
+    return this.#failure !== undefined || this.#running.size >= this.#sealer.depth;
+  }
+
   /**
    * Resolves when few enough chunks are under way that one more may come: what makes the source wait for the store.
    * @throws the first failure of a chunk
    */
   async relieve(): Promise<void> {
-    while (this.#running.size >= this.#sealer.depth && this.#failure === undefined)
-      await Promise.race(this.#running);
+    while (this.needsRelief && this.#failure === undefined) await Promise.race(this.#running);
     this.#throwFailure();
   }
 

@@ -9,7 +9,7 @@ export interface StoredChunk {
   readonly key: Uint8Array;
   readonly name: ChunkName;
   readonly outcome: PutOutcome;
-  /** The plain chunk's memory, the caller's again; what it holds is of no use. */
+  /** The plain chunk's memory, the caller's again, all zero. */
   readonly spent: Uint8Array;
 }
 

@@ -145,6 +145,7 @@ async function makeDisk(
   applyMtimePolicy(tree, conversion.mtimePolicy);
   const segmentChunkCounts = layers.map((layer) => layer.segment.chunkCount);
   const plan = planDisk({ tree, segmentChunkCounts, sizeRequest: conversion.sizeRequest });
+  await intake.finish(); // The last chunks of the layers were sealed meanwhile.
   conversion.onProgress?.({ stage: "hide" });
   const { layersWithHidden } = flattener;
   const visible = layersWithHidden.size > 0 ? visibleBodies(tree, layers.length) : [];

@@ -7,10 +7,10 @@ import { TarParser } from "../tar/parser.ts";
 import type { ChunkIntake } from "./chunk-intake.ts";
 import { ChunkLedger } from "./chunk-sealer.ts";
 
-/** A layer whose chunks are all in the store. */
+/** A layer that was read to its end. */
 export interface ConvertedLayer {
   readonly segment: Segment;
-  /** By chunk ordinal in the segment: as the layer alone gives them, nothing hidden. */
+  /** By chunk ordinal in the segment: as the layer alone gives them, nothing hidden. Complete when the intake has finished. */
   readonly ledger: ChunkLedger;
 }
 
@@ -52,13 +52,11 @@ export async function convertLayer(
   for await (const piece of options.openLayer(stream, { layerBytesMax: options.layerBytesMax })) {
     for (let at = 0; at < piece.length; at += PARSER_STEP_BYTES) {
       parser.push(piece.subarray(at, at + PARSER_STEP_BYTES));
-      await intake.relieve();
+      if (intake.needsRelief) await intake.relieve();
     }
     options.onBytes(piece.length);
     throwIfCancelled(options.signal);
   }
   parser.finish();
-  const segment = builder.finish();
-  await intake.finish();
-  return { segment, ledger };
+  return { segment: builder.finish(), ledger };
 }

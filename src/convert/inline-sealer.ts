@@ -17,7 +17,8 @@ export class InlineSealer implements ChunkSealer {
 
   async seal(plain: Uint8Array): Promise<StoredChunk> {
     const { plainDigest, key, name, sealed } = sealChunk(plain, this.#salt);
-    return { plainDigest, key, name, outcome: await this.#store.putChunk(name, sealed), spent: plain };
+    const outcome = await this.#store.putChunk(name, sealed);
+    return { plainDigest, key, name, outcome, spent: plain.fill(0) };
   }
 
   close(): Promise<void> {

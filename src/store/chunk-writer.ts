@@ -1,7 +1,7 @@
 // ⚡ uses: file system
 /** Puts chunks from any thread: made from plain data, without a fsync. */
 import { mkdirSync, readFileSync, statSync, unlinkSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 
 import { errnoOf, assert } from "../base/error.ts";
 import { releaseBytes } from "../base/release.ts";
@@ -29,6 +29,8 @@ export function chunkPath(chunksDirectory: string, name: ChunkName): string {
 export class ChunkWriter {
   readonly #place: ChunkWriterPlace;
   readonly #files: ChunkFiles;
+  /** At most 256. */
+  readonly #directoriesMade = new Set<string>();
 
   constructor(place: ChunkWriterPlace) {
     this.#place = place;
@@ -50,10 +52,19 @@ export class ChunkWriter {
       // A crash without a barrier can leave a shorter file: that one is replaced.
       const isWhole = status?.isFile() === true && status.size === CHUNK_BYTES;
       if (isWhole && !(this.#place.isComparing && isOther(path, sealed))) return "present";
+      this.#makeDirectory(path);
       return await this.#stage(join(this.#place.sessionDirectory, name), sealed);
     } catch (error) {
       throw storeError(error, `${path}: cannot store the chunk`);
     }
+  }
+
+  /** The directory of a chunk's file: made here, beside other work, so that the barrier has only to rename. */
+  #makeDirectory(path: string): void {
+    const directory = dirname(path);
+    if (this.#directoriesMade.has(directory)) return;
+    if (statSync(directory, { throwIfNoEntry: false }) === undefined) makeDirectory(directory);
+    this.#directoriesMade.add(directory);
   }
 
   async #stage(path: string, sealed: Uint8Array): Promise<PutOutcome> {
@@ -92,11 +103,15 @@ export function retryWithDirectory<T>(directory: string, work: () => T): T {
     return work();
   } catch (error) {
     if (errnoOf(error) !== "ENOENT") throw error;
-    try {
-      mkdirSync(directory);
-    } catch (mkdirError) {
-      if (errnoOf(mkdirError) !== "EEXIST") throw mkdirError;
-    }
+    makeDirectory(directory);
     return work();
+  }
+}
+
+function makeDirectory(directory: string): void {
+  try {
+    mkdirSync(directory);
+  } catch (error) {
+    if (errnoOf(error) !== "EEXIST") throw error; // Another thread, or another session, was quicker.
   }
 }

@@ -23,12 +23,13 @@ class HandSealer implements ChunkSealer {
 
   finishNext(outcome: "stored" | "present" = "stored"): void {
     const { plain, resolve } = this.waiting.shift()!;
+    const [plainDigest, name] = [plainDigestOf(plain), chunkNameOf(plain)];
     resolve({
-      plainDigest: plainDigestOf(plain),
+      plainDigest,
       key: new Uint8Array(32),
-      name: chunkNameOf(plain),
+      name,
       outcome,
-      spent: plain,
+      spent: plain.fill(0),
     });
   }
 }

@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 
+import { isAllZero } from "../../src/base/bytes.ts";
 import { CHUNK_BYTES, chunkNameOf, plainDigestOf } from "../../src/chunk/chunk.ts";
 import { InlineSealer } from "../../src/convert/inline-sealer.ts";
 import { openChunk, type ChunkKey } from "../../src/crypto/chunk-seal.ts";
@@ -17,6 +18,8 @@ test("what is stored opens to what was given, and its name is its digest", async
   expect(chunkNameOf(sealed)).toBe(chunk.name);
   expect(Buffer.compare(openChunk(sealed, chunk.key as ChunkKey), plain())).toBe(0);
   expect(chunk).toMatchObject({ plainDigest: plainDigestOf(plain()), outcome: "stored" });
+  expect(chunk.spent.length).toBe(CHUNK_BYTES);
+  expect(isAllZero(chunk.spent)).toBe(true);
   expect(await sealer.seal(plain())).toMatchObject({ name: chunk.name, outcome: "present" });
   await sealer.close();
   await sealer.close();

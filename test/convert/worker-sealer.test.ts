@@ -5,6 +5,7 @@ import type { Worker } from "node:worker_threads";
 
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 
+import { isAllZero } from "../../src/base/bytes.ts";
 import { CHUNK_BYTES } from "../../src/chunk/chunk.ts";
 import { WorkerSealer as SourceSealer } from "../../src/convert/worker-sealer.ts";
 import type * as Sealers from "../../src/convert/worker-sealer.ts";
@@ -88,6 +89,7 @@ describe.skipIf(!existsSync(BUILT))("WorkerSealer (needs npm run build)", () => 
         const { sealed, ...expected } = sealChunk(plain(seed), SALT);
         const { outcome, ...chunk } = found[i]!;
         expect(chunk).toMatchObject(expected);
+        expect(isAllZero(chunk.spent)).toBe(true);
         expect(outcome).toBe(threads === 1 ? "stored" : "present");
         expect(Buffer.compare(await store.getChunk(chunk.name), sealed)).toBe(0);
       }
@@ -106,6 +108,7 @@ describe.skipIf(!existsSync(BUILT))("WorkerSealer (needs npm run build)", () => 
     for (const [i, seed] of seeds.entries()) {
       const { sealed: expected, ...chunk } = sealChunk(plain(seed), SALT);
       expect(found[i]).toMatchObject({ ...chunk, outcome: "stored" });
+      expect(isAllZero(found[i]!.spent)).toBe(true);
       expect(Buffer.compare(await store.getChunk(chunk.name), expected)).toBe(0);
     }
     const after = plain(200);

@@ -5,6 +5,7 @@ import {
   readdir,
   rename,
   rm,
+  rmdir,
   stat,
   symlink,
   truncate,
@@ -55,14 +56,26 @@ test("a writer stages a chunk once; the barrier puts it into the store", async (
   expect(await stagedFiles()).toEqual([]);
 });
 
-test("a store that is closed without a barrier is as it was", async () => {
+test("a store that is closed without a barrier has no chunk more", async () => {
   const { name, sealed } = madeChunk(1);
   await new ChunkWriter(place).putChunk(name, sealed);
   await store.close();
   store = await DirectoryStore.open(join(directory, "store"), { create: false });
   expect(await store.hasChunk(name)).toBe(false);
   expect(await stagedFiles()).toEqual([]);
-  expect(await readdir(place.chunksDirectory)).toEqual([]);
+  // The directory is there, since the barrier would have needed it: an empty one means nothing.
+  expect(await readdir(place.chunksDirectory, { recursive: true })).toEqual([name.slice(0, 2)]);
+});
+
+test("a writer makes the directories that the barrier needs, and goes on where they were removed", async () => {
+  const all = [madeChunk(1), madeChunk(2)];
+  const writers = [new ChunkWriter(place), new ChunkWriter(place)];
+  for (const { name, sealed } of all) for (const writer of writers) await writer.putChunk(name, sealed); // The second finds it made.
+  const digits = all.map(({ name }) => name.slice(0, 2));
+  expect(new Set(await readdir(place.chunksDirectory))).toEqual(new Set(digits));
+  for (const each of digits) await rmdir(join(place.chunksDirectory, each));
+  await store.barrier(all.map(({ name }) => name));
+  for (const { name } of all) expect(await store.hasChunk(name)).toBe(true);
 });
 
 test("a writer that compares replaces what was damaged, and nothing else", async () => {
@@ -122,7 +135,6 @@ test("the staged chunks of a session that runs are left to it", async () => {
 test("a session whose chunks were taken over goes on", async () => {
   const { name, sealed } = madeChunk(1);
   await new ChunkWriter(place).putChunk(name, sealed);
-  await mkdir(join(place.chunksDirectory, name.slice(0, 2)));
   await rename(join(place.sessionDirectory, name), chunkPath(place.chunksDirectory, name));
   await store.barrier([name]);
   expect(chunkNameOf(await store.getChunk(name))).toBe(name);
