@@ -5,6 +5,7 @@ export interface Cost {
   readonly peakBytes: number | undefined;
 }
 export function describeMachine(): string;
+export function measuredEnvironment(): Readonly<Record<string, string>>;
 export function measure(
   command: readonly string[],
   options?: { readonly env?: Readonly<Record<string, string>> },

@@ -1,7 +1,7 @@
 /** What a command costs is measured over all of its processes, and a failure is no figure. */
 import { platform } from "node:os";
 
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 
 import { testWith } from "../support/judge.ts";
 import { describeMachine, measure } from "./_measure.mjs";
@@ -40,6 +40,19 @@ describe("the costs of a command", () => {
     const spin = "import time\nwhile time.process_time() < 0.3: pass";
     const { userSeconds, systemSeconds } = await measure(["sh", "-c", `python3 -c '${spin}'; true`]);
     expect(userSeconds + systemSeconds).toBeGreaterThanOrEqual(0.3);
+  });
+
+  test("are those of Node as it is, whatever this environment asks of it", async () => {
+    vi.stubEnv("NODE_OPTIONS", "--no-such-option");
+    vi.stubEnv("NODE_EXTRA_CA_CERTS", "/nonexistent");
+    try {
+      await measure([process.execPath, "-e", "if (process.env.NODE_EXTRA_CA_CERTS) process.exit(1)"]);
+      await expect(
+        measure([process.execPath, "-e", "0"], { env: { NODE_OPTIONS: "--no" } }),
+      ).rejects.toThrow();
+    } finally {
+      vi.unstubAllEnvs();
+    }
   });
 
   test("are none where it fails: what it said is in the error", async () => {

@@ -15,7 +15,7 @@ import path from "node:path";
 import { drawAll } from "./_drawings.mjs";
 import { describeImage, makeImage } from "./_image.mjs";
 import { nameOf } from "./_layout.mjs";
-import { describeMachine } from "./_measure.mjs";
+import { describeMachine, measuredEnvironment } from "./_measure.mjs";
 import { readOptions, RECORDS } from "./_options.mjs";
 import { convertCommand } from "./_ours.mjs";
 import { showSize } from "./_page.mjs";
@@ -72,7 +72,7 @@ async function profile(layout) {
   const separate = path.join(import.meta.dirname, "_profile-program.mjs");
   const [program, ...args] = convertCommand(`oci:${layout}`, out, { nodeOptions, program: separate });
   const startMs = performance.now();
-  const env = { ...process.env, LAMBDA_IMG_BENCH_THREADS: threads };
+  const env = { ...measuredEnvironment(), LAMBDA_IMG_BENCH_THREADS: threads };
   const child = spawn(program, args, { env, stdio: ["ignore", "ignore", "inherit"] });
   const ticks = new Map();
   const timer = setInterval(() => sampleThreads(child.pid, ticks), SAMPLE_MS);

@@ -31,7 +31,7 @@ function figuresOf(name: string, ...args: string[]): unknown {
   return JSON.parse(readFileSync(file, "utf8"));
 }
 
-describe.each([...RECORDING, "dedup", "families", "draw"])("%s", (name) => {
+describe.each([...RECORDING, "start", "dedup", "families", "draw"])("%s", (name) => {
   test("says how it is used", () => {
     const { status, stdout, stderr } = runScript(name, "--help");
     expect(stdout).toMatch(/^usage: (npm run bench|node test\/bench)/);
@@ -49,6 +49,7 @@ describe.each([...RECORDING, "dedup", "families", "draw"])("%s", (name) => {
 
 test.each([
   ["convert", "--runs", "0"],
+  ["start", "--runs", "x"],
   ["scale", "--axis", "height"],
   ["scale", "--sizes", "1,x"],
   ["scale", "--files", "1.5"],
@@ -62,7 +63,7 @@ test.each([
   expect(status).toBe(2);
 });
 
-test.each([...RECORDING])("%s is a script of package.json, which builds first", (name) => {
+test.each([...RECORDING, "start"])("%s is a script of package.json, which builds first", (name) => {
   const { scripts } = JSON.parse(readFileSync(path.join(TOP, "package.json"), "utf8")) as {
     scripts: Record<string, string>;
   };
@@ -102,6 +103,13 @@ describe("with the least input", () => {
         },
       ],
     });
+  });
+
+  test("start gives the ratio of each start", () => {
+    const { rows } = figuresOf("start", "--runs", "1") as { rows: readonly { name: string }[] };
+    expect(rows).toHaveLength(5);
+    for (const row of rows) expect(row).toMatchObject({ cpuSeconds: spread, ratio: spread });
+    expect(rows[0]).toMatchObject({ name: "node -e 0", ratio: { median: 1 } });
   });
 
   test("micro gives the rate of a case", () => {

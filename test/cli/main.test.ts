@@ -1,12 +1,12 @@
 import { execFile, spawnSync } from "node:child_process";
-import { mkdirSync, readdirSync, readFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { promisify } from "node:util";
 
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
 import { CliHome, errorOf, isBuilt, jsonOf } from "../support/cli-run.ts";
-import { writeLayout } from "../support/oci-layout.ts";
+import { temporaryDirectory, writeLayout } from "../support/oci-layout.ts";
 import { tarBuilder } from "../support/tar-builder.ts";
 
 const TOP = path.resolve(import.meta.dirname, "../..");
@@ -33,6 +33,33 @@ describe.skipIf(!isBuilt)("lambda-img (needs npm run build)", () => {
     const one = await home.run(["convert", "--help"]);
     for (const option of ["--store", "--key", "--json", "--name", "--platform", "--size", "--jobs"]) {
       expect(one.stdout).toContain(option);
+    }
+  });
+
+  test.each([
+    ["export const main = () => Promise.resolve(4);", 4, /^$/],
+    [
+      "export const main = () => new Promise(() => {});",
+      70,
+      /^lambda-img: bug: it ended before it was done;.*\n$/,
+    ],
+    ['export const main = () => Promise.reject(new Error("no"));', 1, /Error: no\n/],
+  ])("what it runs decides the status, and has to come to an end: %s", (program, status, said) => {
+    const copy = temporaryDirectory();
+    try {
+      for (const file of ["package.json", "bin/package.json", "bin/lambda-img"]) {
+        mkdirSync(path.dirname(path.join(copy.path, file)), { recursive: true });
+        copyFileSync(path.join(TOP, file), path.join(copy.path, file));
+      }
+      mkdirSync(path.join(copy.path, "dist", "program"), { recursive: true });
+      writeFileSync(path.join(copy.path, "dist/program/main.js"), program);
+      const found = spawnSync(process.execPath, [path.join(copy.path, "bin", "lambda-img"), "images"], {
+        encoding: "utf8",
+      });
+      expect([found.status, found.stdout]).toEqual([status, ""]);
+      expect(found.stderr).toMatch(said);
+    } finally {
+      copy.remove();
     }
   });
 
