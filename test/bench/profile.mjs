@@ -12,6 +12,7 @@ import {
 import os from "node:os";
 import path from "node:path";
 
+import { setAside } from "./_aside.mjs";
 import { drawAll } from "./_drawings.mjs";
 import { describeImage, makeImage } from "./_image.mjs";
 import { nameOf } from "./_layout.mjs";
@@ -63,7 +64,7 @@ try {
 /** One conversion: wall seconds, CPU seconds by role of threads, and each JavaScript thread's folded profile. */
 async function profile(layout) {
   const out = path.join(work, "out");
-  rmSync(out, { recursive: true, force: true });
+  setAside(out, path.join(work, "aside"));
   mkdirSync(out);
   const threads = path.join(out, "threads");
   const profiles = path.join(out, "profiles");
