@@ -47,17 +47,13 @@ export class ChunkIntake {
     this.#running.add(task);
   }
 
-  /** True where `relieve` has to wait, or to tell of a failure. */
-  get needsRelief(): boolean {
-    return this.#failure !== undefined || this.#running.size >= this.#sealer.depth;
-  }
-
   /**
    * Resolves when few enough chunks are under way that one more may come: what makes the source wait for the store.
    * @throws the first failure of a chunk
    */
   async relieve(): Promise<void> {
-    while (this.needsRelief && this.#failure === undefined) await Promise.race(this.#running);
+    while (this.#running.size >= this.#sealer.depth && this.#failure === undefined)
+      await Promise.race(this.#running);
     this.#throwFailure();
   }
 
