@@ -9,6 +9,7 @@ import { CHUNK_BYTES } from "../chunk/chunk.ts";
 import { convertImage, type ConversionResult, type Progress } from "../convert/convert-image.ts";
 import { WorkerSealer } from "../convert/worker-sealer.ts";
 import { LayerThreads } from "../layer/layer-threads.ts";
+import { openLayer } from "../layer/open-layer.ts";
 import { saltOf } from "../crypto/salt.ts";
 import { parseManifestId } from "../manifest/manifest-id.ts";
 import { hostPlatform } from "../oci/host-platform.ts";
@@ -20,6 +21,7 @@ import { openImage } from "../source/open-image.ts";
 import type { OciImage } from "../source/oci-image.ts";
 import { defaultImageName, parseImageReference, type ImageReference } from "../source/reference.ts";
 import { imageFileName } from "../store/image-name.ts";
+import { compileLater } from "./compile-later.ts";
 import { openContext, type CommonOptions } from "./context.ts";
 import { dryRun, registryOptions, type RegistryCliOptions } from "./_registry.ts";
 import type { Output } from "./output.ts";
@@ -65,6 +67,7 @@ interface Outcome {
 
 /** Converts and prints what came of it. */
 export async function convert(reference: string, options: ConvertOptions, use: Use): Promise<void> {
+  compileLater();
   const job = await parseJob(reference, options, use.signal);
   if (options.mtime === undefined && job.mtimePolicy.kind !== "preserve") {
     use.output.note(`SOURCE_DATE_EPOCH is set: --mtime ${showMtimePolicy(job.mtimePolicy)}`);
@@ -159,7 +162,10 @@ async function convertOnce(job: Job, use: Use): Promise<Outcome> {
       const result = await convertImage({
         ...{ image, imageName, sealer, signal, store: context.store, keyring: context.keyring },
         // With one sealing thread there are two processors or one: threads for layers would take from it.
-        ...(job.jobs > 1 ? { openLayer: (stream, how) => layers.open(stream, how) } : {}),
+        openLayer: (stream, options) =>
+          job.jobs > 1
+            ? layers.open(stream, options)
+            : openLayer(stream, { ...options, hashTar: (layer) => sealer.hashTar(layer) }),
         onLayersRead: () => layers.close(),
         sizeRequest: job.sizeRequest,
         mtimePolicy: job.mtimePolicy,

@@ -1,4 +1,5 @@
 /** What the sealing threads and their pool say to each other. */
+import type { Digest } from "../base/digest.ts";
 import type { PlainError } from "../base/error.ts";
 import type { ChunkWriterPlace } from "../store/chunk-writer.ts";
 import type { StoredChunk } from "./chunk-sealer.ts";
@@ -9,11 +10,27 @@ export interface SealingStart {
   readonly place: ChunkWriterPlace;
 }
 
-/** A chunk to seal; its memory moves to the thread, and back with the answer. */
-export interface SealingRequest {
-  readonly plain: Uint8Array;
-}
+/** Said to a thread. Memory that is named moves to the thread, and back with the answer. */
+export type SealingRequest =
+  /** A chunk to seal. */
+  { readonly kind: "seal"; readonly plain: Uint8Array } | HashingRequest;
 
-/** The answer to the oldest request that has none. */
+/** About a tar, by its number. The first of a tar begins it. */
+export type HashingRequest = { readonly tar: number; readonly algorithm: "sha256" | "sha512" } &
+  /** Its next bytes: so many, at the start of the memory. */
+  (
+    | { readonly kind: "hash"; readonly room: Uint8Array; readonly sizeBytes: number }
+    /** It is complete. */
+    | { readonly kind: "digest" }
+    /** Nobody wants to know. */
+    | { readonly kind: "forget" }
+  );
+
 export type SealingReply =
-  ({ readonly kind: "stored" } & StoredChunk) | ({ readonly kind: "failed" } & PlainError);
+  /** The answer to the oldest chunk that has none. */
+  ({ readonly kind: "stored" } & StoredChunk) | ({ readonly kind: "failed" } & PlainError) | HashingReply;
+
+/** The answer to HashingRequest; "forget" has none. */
+export type HashingReply =
+  | { readonly kind: "hashed"; readonly room: Uint8Array }
+  | { readonly kind: "digest"; readonly tar: number; readonly digest: Digest };

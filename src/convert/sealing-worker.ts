@@ -1,12 +1,13 @@
 // ⚡ uses: worker
-/** The program of a sealing thread: seals what it is sent and writes it into the store. */
+/** The program of a sealing thread: seals the chunks it is sent and writes them into the store, and hashes tars. */
 import { parentPort, workerData } from "node:worker_threads";
 
+import { DigestBuilder } from "../base/digest.ts";
 import { definite, isLambdaImgError, toPlainError } from "../base/error.ts";
 import type { Salt } from "../crypto/salt.ts";
 import { ChunkWriter } from "../store/chunk-writer.ts";
 import { sealAndPut } from "./_seal-and-put.ts";
-import type { SealingReply, SealingRequest, SealingStart } from "./_sealing-message.ts";
+import type { HashingRequest, SealingReply, SealingRequest, SealingStart } from "./_sealing-message.ts";
 
 const port = definite(parentPort, "this file runs in a worker thread");
 // Both ends are ours: what comes is what worker-sealer.ts sends.
@@ -21,10 +22,31 @@ let underWay = 0;
 /** The last answer: answers go out in the order of the requests. */
 let answered = Promise.resolve();
 
-port.on("message", ({ plain }: SealingRequest) => {
-  waiting.push(plain);
+/** Of tars, by their numbers. */
+const hashers = new Map<number, DigestBuilder>();
+
+port.on("message", (request: SealingRequest) => {
+  if (request.kind !== "seal") {
+    hash(request);
+    return;
+  }
+  waiting.push(request.plain);
   sealWaiting();
 });
+
+function hash(request: HashingRequest): void {
+  const { tar, algorithm } = request;
+  const hasher = hashers.get(tar) ?? new DigestBuilder(algorithm);
+  if (request.kind === "hash") {
+    const { room, sizeBytes } = request;
+    hashers.set(tar, hasher);
+    hasher.update(room.subarray(0, sizeBytes));
+    say({ kind: "hashed", room }, room);
+    return;
+  }
+  hashers.delete(tar);
+  if (request.kind === "digest") say({ kind: "digest", tar, digest: hasher.finish() });
+}
 
 function sealWaiting(): void {
   while (underWay < CHUNKS_AT_ONCE) {
@@ -37,7 +59,7 @@ function sealWaiting(): void {
     });
     answered = answered.then(async () => {
       const reply = await sealing;
-      port.postMessage(reply, reply.kind === "stored" ? [plain.buffer as ArrayBuffer] : []);
+      say(reply, reply.kind === "stored" ? plain : undefined);
     });
   }
 }
@@ -49,4 +71,9 @@ async function seal(plain: Uint8Array): Promise<SealingReply> {
     if (!isLambdaImgError(error)) throw error; // A bug: it reaches the pool as the thread's "error" event.
     return { kind: "failed", ...toPlainError(error) };
   }
+}
+
+/** Says it to the pool; the memory of bytes that are named moves there. */
+function say(reply: SealingReply, moved?: Uint8Array): void {
+  port.postMessage(reply, moved === undefined ? [] : [moved.buffer as ArrayBuffer]);
 }

@@ -1,28 +1,29 @@
-// ⚡ uses: time, worker
+// ⚡ uses: time
 /**
  * Seals chunks in threads. Hashing twice, encrypting and writing cost about as much as inflating does, so on two
  * cores one thread of it beside the main one keeps both busy (docs/architecture.md, "Threads").
  */
 import { setImmediate } from "node:timers/promises";
-import { Worker } from "node:worker_threads";
 
-import { definite, fromPlainError } from "../base/error.ts";
+import { digestAlgorithm } from "../base/digest.ts";
 import { threadIfGiven } from "../base/thread.ts";
+import { MIB } from "../base/units.ts";
 import type { Salt } from "../crypto/salt.ts";
+import type { LayerInput } from "../layer/open-layer.ts";
+import type { TarHasher } from "../layer/tar-hasher.ts";
 import { ChunkWriter, type ChunkWriterPlace } from "../store/chunk-writer.ts";
 import type { ChunkSealer, StoredChunk } from "./chunk-sealer.ts";
 import { sealAndPut } from "./_seal-and-put.ts";
-import type { SealingReply, SealingStart } from "./_sealing-message.ts";
+import type { SealingStart } from "./_sealing-message.ts";
+import { SealingThread } from "./_sealing-thread.ts";
 
 /** Chunks that wait at one thread: enough that it never idles, few enough that memory stays flat. */
 const QUEUE_A_THREAD = 4;
 /** And besides: a thread takes some 40 ms to start, and the main one need not stand still for that. */
 const QUEUE_AT_START = 12;
 
-interface Waiting {
-  resolve(chunk: StoredChunk): void;
-  reject(error: unknown): void;
-}
+/** A layer of fewer stored bytes is hashed before a thread has started. */
+const SMALL_LAYER_BYTES = 4 * MIB;
 
 /**
  * A pool of sealing threads. The first starts with the first chunk; another one when the queue is full and none is starting, so
@@ -53,6 +54,13 @@ export class WorkerSealer implements ChunkSealer {
     return thread === undefined ? this.#sealHere(plain) : thread.seal(plain);
   }
 
+  /** As OpenLayerOptions.hashTar: the first thread does it, beside its chunks. */
+  hashTar({ diffId, stored }: LayerInput["descriptor"]): TarHasher | undefined {
+    if (stored !== undefined && stored.sizeBytes < SMALL_LAYER_BYTES) return undefined;
+    const thread = this.#threads[0] ?? this.#startThread();
+    return thread?.hashing.begin(digestAlgorithm(diffId));
+  }
+
   async close(): Promise<void> {
     await Promise.all(this.#threads.splice(0).map((thread) => thread.close()));
   }
@@ -78,63 +86,5 @@ export class WorkerSealer implements ChunkSealer {
       this.#threadsMax = this.#threads.length; // Fewer come to the same result.
     else this.#threads.push(thread);
     return thread;
-  }
-}
-
-class SealingThread {
-  readonly #worker: Worker;
-  /** In the order of the requests: a thread answers in that order. */
-  readonly #waiting: Waiting[] = [];
-  #failure: Error | undefined;
-  #isStarting = true;
-
-  constructor(start: SealingStart) {
-    this.#worker = new Worker(new URL("./sealing-worker.js", import.meta.url), { workerData: start });
-    this.#worker.on("online", () => {
-      this.#isStarting = false;
-    });
-    this.#worker.on("message", (reply: SealingReply) => {
-      this.#settle(reply);
-    });
-    this.#worker.on("error", (error) => {
-      this.#fail(error);
-    });
-    this.#worker.on("exit", (code) => {
-      this.#fail(new Error(`a sealing thread ended with ${code}`));
-    });
-  }
-
-  get queued(): number {
-    return this.#waiting.length;
-  }
-
-  get isStarting(): boolean {
-    return this.#isStarting;
-  }
-
-  seal(plain: Uint8Array): Promise<StoredChunk> {
-    return new Promise((resolve, reject) => {
-      if (this.#failure !== undefined) {
-        reject(this.#failure);
-        return;
-      }
-      this.#waiting.push({ resolve, reject });
-      this.#worker.postMessage({ plain }, [plain.buffer as ArrayBuffer]);
-    });
-  }
-
-  async close(): Promise<void> {
-    await this.#worker.terminate();
-  }
-
-  #settle(reply: SealingReply): void {
-    const waiting = definite(this.#waiting.shift(), "a thread answers what it was asked");
-    if (reply.kind === "stored") waiting.resolve(reply);
-    else waiting.reject(fromPlainError(reply));
-  }
-
-  #fail(error: Error): void {
-    this.#failure ??= error;
-    for (const waiting of this.#waiting.splice(0)) waiting.reject(this.#failure);
   }
 }

@@ -1,10 +1,11 @@
 /** A layer's uncompressed tar, verified while it streams: the one door through which layers come in. */
-import { DigestBuilder, digestAlgorithm } from "../base/digest.ts";
+import { digestAlgorithm } from "../base/digest.ts";
 import { isLambdaImgError, LambdaImgError } from "../base/error.ts";
 import { showBytes } from "../base/units.ts";
 import type { Compression } from "../oci/compression.ts";
 import { decompressLent } from "../oci/decompress.ts";
 import { StoredBytes, type StoredLayer } from "./_stored-bytes.ts";
+import { TarHasherHere, type TarHasher } from "./tar-hasher.ts";
 
 /** A layer to open; source/ gives it as LayerStream. */
 export interface LayerInput {
@@ -12,10 +13,12 @@ export interface LayerInput {
   readonly bytes: AsyncIterable<Uint8Array>;
 }
 
-/** What limits a layer. */
+/** What limits a layer, and who helps with it. */
 export interface OpenLayerOptions {
   /** Of the uncompressed tar. */
   readonly layerBytesMax: number;
+  /** Gives what hashes the tar for its diff ID elsewhere; `undefined` where that is not worthwhile. */
+  hashTar?(layer: LayerInput["descriptor"]): TarHasher | undefined;
 }
 
 /** What `openLayer` does, wherever it is done. */
@@ -36,35 +39,39 @@ export async function* openLayer(
 ): AsyncGenerator<Uint8Array, void, undefined> {
   const { descriptor } = stream;
   const stored = new StoredBytes(stream.bytes, descriptor);
-  const diffId = new DigestBuilder(digestAlgorithm(descriptor.diffId));
-  let sizeBytes = 0;
-  // Bytes that are not compressed are hashed once where both digests are one: as stored.
-  const hashing = { isAsStored: false };
+  let hasher: TarHasher | undefined;
   const onCompression = (compression: Compression): void => {
-    hashing.isAsStored = compression === "none" && descriptor.stored?.digest === descriptor.diffId;
+    // Bytes that are not compressed are hashed once where both digests are one: as stored.
+    if (compression === "none" && descriptor.stored?.digest === descriptor.diffId) return;
+    hasher = options.hashTar?.(descriptor) ?? new TarHasherHere(digestAlgorithm(descriptor.diffId));
   };
+  let sizeBytes = 0;
   try {
     for await (const piece of decompressLent(stored.pieces(), descriptor.label, onCompression)) {
       sizeBytes += piece.length;
       if (sizeBytes > options.layerBytesMax) throw tooLarge(descriptor.label, options.layerBytesMax);
-      if (!hashing.isAsStored) diffId.update(piece);
+      await hasher?.update(piece);
       yield piece;
     }
     await stored.drain();
+    if (hasher !== undefined) await checkDiffId(hasher, descriptor);
   } catch (error) {
     // Damaged on the way, or made so? Only the digest of all stored bytes tells: a mismatch is the better answer.
     if (isLambdaImgError(error, "LAYER_INVALID", "COMPRESSION_UNSUPPORTED")) await stored.drain();
     throw error;
   } finally {
+    hasher?.close();
     await stored.close();
   }
-  if (hashing.isAsStored) return;
-  const found = diffId.finish();
-  if (found === descriptor.diffId) return;
+}
+
+async function checkDiffId(hasher: TarHasher, { diffId, label }: StoredLayer): Promise<void> {
+  const found = await hasher.finish();
+  if (found === diffId) return;
   throw new LambdaImgError(
     "DIFF_ID_MISMATCH",
-    `${descriptor.label}: diff ID mismatch: the uncompressed layer's digest should be ${descriptor.diffId}, found ${found}`,
-    { details: { expected: descriptor.diffId, found } },
+    `${label}: diff ID mismatch: the uncompressed layer's digest should be ${diffId}, found ${found}`,
+    { details: { expected: diffId, found } },
   );
 }
 

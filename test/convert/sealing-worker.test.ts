@@ -34,7 +34,7 @@ describe.skipIf(!existsSync(BUILT))("a sealing thread (needs npm run build)", ()
           if (replies.length === plains.length) resolve();
         });
       });
-      for (const plain of plains) worker.postMessage({ plain });
+      for (const plain of plains) worker.postMessage({ kind: "seal", plain });
       await done;
       return replies;
     } finally {

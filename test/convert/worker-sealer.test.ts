@@ -1,4 +1,5 @@
 /** Threads run what is built: the program of a thread is found beside the module that starts it. */
+import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, symlinkSync } from "node:fs";
 import path from "node:path";
 import type { Worker } from "node:worker_threads";
@@ -9,8 +10,12 @@ import { isAllZero } from "../../src/base/bytes.ts";
 import { CHUNK_BYTES } from "../../src/chunk/chunk.ts";
 import { WorkerSealer as SourceSealer } from "../../src/convert/worker-sealer.ts";
 import type * as Sealers from "../../src/convert/worker-sealer.ts";
+import { asDiffId, sha256Digest, type Digest } from "../../src/base/digest.ts";
 import { sealChunk } from "../../src/crypto/chunk-seal.ts";
+import type { LayerInput } from "../../src/layer/open-layer.ts";
+import type { TarHasher } from "../../src/layer/tar-hasher.ts";
 import { DirectoryStore } from "../../src/store/directory-store.ts";
+import { repeating } from "../support/gzip-member.ts";
 import { temporaryDirectory } from "../support/oci-layout.ts";
 import { SALT } from "./_memory.ts";
 
@@ -33,6 +38,10 @@ vi.mock("node:worker_threads", async (load) => {
 
 const BUILT = path.resolve(import.meta.dirname, "../../dist/convert/worker-sealer.js");
 const plain = (seed: number): Uint8Array => new Uint8Array(CHUNK_BYTES).fill(seed);
+
+function sha512Digest(bytes: Uint8Array): Digest {
+  return `sha512:${createHash("sha512").update(bytes).digest("hex")}` as Digest;
+}
 
 describe.skipIf(!existsSync(BUILT))("WorkerSealer (needs npm run build)", () => {
   let folder = temporaryDirectory();
@@ -164,6 +173,87 @@ describe.skipIf(!existsSync(BUILT))("WorkerSealer (needs npm run build)", () => 
     const outcomes = await Promise.allSettled(calls);
     expect(outcomes.map(({ status }) => status)).toEqual(["rejected", "rejected"]);
     await expect(sealer.seal(plain(2))).rejects.toThrow();
+  });
+
+  describe("hashing tars", () => {
+    /** Longer than all rooms together, and not of whole ones. */
+    const TAR = repeating(20_000_001, 251, 7);
+    const LARGE = { diffId: asDiffId(sha256Digest(TAR)), stored: undefined, label: "layer 1" };
+
+    function begin(sealer: Sealers.WorkerSealer, layer: LayerInput["descriptor"] = LARGE): TarHasher {
+      const hasher = sealer.hashTar(layer);
+      if (hasher === undefined) throw new Error("expected a thread");
+      return hasher;
+    }
+
+    /** Gives bytes in pieces; their memory is overwritten as soon as the hasher has done with it. */
+    async function give(hasher: TarHasher, bytes: Uint8Array, pieceBytes: number): Promise<void> {
+      for (let at = 0; at < bytes.length; at += pieceBytes) {
+        const lent = bytes.slice(at, at + pieceBytes);
+        await hasher.update(lent);
+        expect(lent.length).toBeGreaterThan(0); // It has not gone away.
+        lent.fill(0xee);
+      }
+    }
+
+    test.each([100_000, 512 * 1024, 3_000_000])("in pieces of %d, beside chunks", async (pieceBytes) => {
+      const sealer = await make(1);
+      const hasher = begin(sealer);
+      const sealed = [1, 2, 3].map((seed) => sealer.seal(plain(seed)));
+      await give(hasher, TAR, pieceBytes);
+      expect(await hasher.finish()).toBe(LARGE.diffId);
+      hasher.close();
+      for (const [i, chunk] of (await Promise.all(sealed)).entries())
+        expect(chunk.name).toBe(sealChunk(plain(i + 1), SALT).name);
+    });
+
+    test("several at once, with their algorithms, one of them empty and one given up", async () => {
+      const sealer = await make(1);
+      const digests = [TAR, TAR.subarray(1), new Uint8Array(0)].map(sha512Digest);
+      const hashers = digests.map((digest) => begin(sealer, { ...LARGE, diffId: asDiffId(digest) }));
+      const givenUp = begin(sealer);
+      await givenUp.update(TAR.subarray(0, 700_000));
+      await Promise.all([give(hashers[0]!, TAR, 70_001), give(hashers[1]!, TAR.subarray(1), 1_000_000)]);
+      givenUp.close();
+      givenUp.close();
+      expect(await Promise.all(hashers.map((hasher) => hasher.finish()))).toEqual(digests);
+      for (const hasher of hashers) hasher.close();
+      // All memory is back, whatever became of it: as much is there as before.
+      const again = begin(sealer);
+      await give(again, TAR, 100_000);
+      expect(await again.finish()).toBe(LARGE.diffId);
+    });
+
+    test("is not for small layers, nor where the system gives no thread", async () => {
+      const sealer = await make(1);
+      const { digest } = { digest: sha256Digest(TAR) };
+      expect(sealer.hashTar({ ...LARGE, stored: { digest, sizeBytes: 4_000_000 } })).toBeUndefined();
+      expect(sealer.hashTar({ ...LARGE, stored: { digest, sizeBytes: 5_000_000 } })).toBeDefined();
+      threads.areRefused = true;
+      try {
+        const alone = new SourceSealer(2, SALT, await store.beginWriting());
+        sealers.push(alone);
+        expect(alone.hashTar(LARGE)).toBeUndefined();
+      } finally {
+        threads.areRefused = false;
+      }
+    });
+
+    test("fails whoever waits, and whoever comes, when the thread is no more", async () => {
+      const sealer = await make(1);
+      const [waiting, giving, late] = [begin(sealer), begin(sealer), begin(sealer)];
+      await waiting.update(TAR.subarray(0, 10));
+      const outcomes = Promise.allSettled([
+        // A bug, which ends the thread.
+        sealer.seal(new Uint8Array(5)),
+        waiting.finish(),
+        give(giving, TAR, 100_000),
+      ]);
+      expect((await outcomes).map(({ status }) => status)).toEqual(["rejected", "rejected", "rejected"]);
+      await expect(late.finish()).rejects.toThrow();
+      await expect(give(begin(sealer), TAR, 100_000)).rejects.toThrow();
+      for (const hasher of [waiting, giving, late]) hasher.close();
+    });
   });
 
   test("closing fails the calls under way, and can be done again", async () => {

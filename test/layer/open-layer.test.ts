@@ -3,9 +3,10 @@ import { gzipSync } from "node:zlib";
 import { afterAll, describe, expect, test } from "vitest";
 
 import { concatBytes, equalBytes } from "../../src/base/bytes.ts";
-import { asDiffId, parseDigest, sha256Digest } from "../../src/base/digest.ts";
+import { asDiffId, parseDigest, sha256Digest, type Digest } from "../../src/base/digest.ts";
 import { LambdaImgError } from "../../src/base/error.ts";
 import { openLayer, type LayerInput } from "../../src/layer/open-layer.ts";
+import type { TarHasher } from "../../src/layer/tar-hasher.ts";
 import { collect } from "../support/oci-layout.ts";
 
 const tar = new Uint8Array(100_000).map((_, index) => (index * index) >> 7);
@@ -215,4 +216,75 @@ test("errors of the source pass unchanged", async () => {
   }
   const layer = layerOf({ stored: gzipped });
   expect(await failure({ descriptor: layer.descriptor, bytes: failing() })).toBe(cause);
+});
+
+describe("a hasher elsewhere", () => {
+  /** Hashes later, as a thread does: what it is given is good until it says so. */
+  class Elsewhere implements TarHasher {
+    readonly taken: Uint8Array[] = [];
+    closedCount = 0;
+    failAt = Infinity;
+
+    async update(bytes: Uint8Array): Promise<void> {
+      await new Promise((resolve) => setImmediate(resolve));
+      if (this.taken.length >= this.failAt) throw new Error("the thread is no more");
+      this.taken.push(bytes.slice());
+    }
+
+    async finish(): Promise<Digest> {
+      await new Promise((resolve) => setImmediate(resolve));
+      return sha256Digest(concatBytes(...this.taken));
+    }
+
+    close(): void {
+      this.closedCount++;
+    }
+  }
+
+  function openBy(hasher: TarHasher, layer: LayerInput): AsyncGenerator<Uint8Array> {
+    return openLayer(layer, {
+      layerBytesMax: 1 << 30,
+      hashTar: (descriptor) => {
+        expect(descriptor).toBe(layer.descriptor);
+        return hasher;
+      },
+    });
+  }
+
+  test("is given the tar, and its digest is compared", async () => {
+    const hasher = new Elsewhere();
+    expect(equalBytes(await collect(openBy(hasher, layerOf({ stored: gzipped }))), tar)).toBe(true);
+    expect(equalBytes(concatBytes(...hasher.taken), tar)).toBe(true);
+    expect(hasher.closedCount).toBe(1);
+    const wrong = layerOf({ stored: gzipped, diffId: other });
+    await expect(collect(openBy(new Elsewhere(), wrong))).rejects.toMatchObject({
+      code: "DIFF_ID_MISMATCH",
+    });
+    expect(wrong.state.isClosed).toBe(true);
+  });
+
+  test("is not asked where the digest as stored is the diff ID", async () => {
+    const hasher = new Elsewhere();
+    await collect(openBy(hasher, layerOf({ stored: tar })));
+    expect(hasher.taken).toEqual([]);
+  });
+
+  test("is closed where the layer is damaged or given up, and its failure passes unchanged", async () => {
+    const ofDamaged = new Elsewhere();
+    await expect(collect(openBy(ofDamaged, layerOf({ stored: damaged })))).rejects.toMatchObject({
+      code: "LAYER_INVALID",
+    });
+    const ofGivenUp = new Elsewhere();
+    const givenUp = layerOf({ stored: gzipped });
+    for await (const piece of openBy(ofGivenUp, givenUp)) {
+      expect(piece.length).toBeGreaterThan(0);
+      break;
+    }
+    const failing = new Elsewhere();
+    failing.failAt = 0;
+    const broken = layerOf({ stored: gzipped });
+    await expect(collect(openBy(failing, broken))).rejects.toThrow("the thread is no more");
+    expect([ofDamaged, ofGivenUp, failing].map(({ closedCount }) => closedCount)).toEqual([1, 1, 1]);
+    expect([givenUp, broken].map(({ state }) => state.isClosed)).toEqual([true, true]);
+  });
 });

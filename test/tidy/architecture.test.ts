@@ -149,6 +149,7 @@ describe("the ⚡ line", () => {
     ['import { connect } from "node:net";', "network"],
     ['await fetch("x");', "network"],
     ['import os from "node:os";', "process"],
+    ['import { setFlagsFromString } from "node:v8";', "process"],
     ["process.exitCode = 1;", "process"],
     ["Date.now();", "time"],
     ["new Date(0);", "time"],

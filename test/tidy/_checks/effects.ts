@@ -11,7 +11,7 @@ const MODULES: readonly (readonly [RegExp, Effect])[] = [
   [/^node:fs(\/|$)/, "file system"],
   [/^node:(net|http|https|http2|tls|dns|dgram)(\/|$)/, "network"],
   [/^node:timers(\/|$)|^node:perf_hooks$/, "time"],
-  [/^node:(os|process|child_process|cluster|tty|readline)(\/|$)/, "process"],
+  [/^node:(os|process|child_process|cluster|tty|readline|v8)(\/|$)/, "process"],
   [/^node:worker_threads$/, "worker"],
   [/^node:buffer$/, "Buffer"],
 ];

@@ -1,0 +1,40 @@
+/** Hashing of a layer's tar while it is read, in this thread or wherever its bytes are sent. */
+import { DigestBuilder, type Digest } from "../base/digest.ts";
+
+/** Hashes one tar. Close it when it is of no use any more. */
+export interface TarHasher {
+  /**
+   * Takes the next bytes, and resolves when it has done with their memory. Call it again only then.
+   * @throws what breaks the thread that hashes
+   */
+  update(bytes: Uint8Array): Promise<void>;
+  /**
+   * The digest of all that was taken; call it once.
+   * @throws what breaks the thread that hashes
+   */
+  finish(): Promise<Digest>;
+  /** Ends it, with a digest or without. Can be called again. */
+  close(): void;
+}
+
+/** Hashes in the calling thread. */
+export class TarHasherHere implements TarHasher {
+  readonly #builder: DigestBuilder;
+
+  constructor(algorithm: "sha256" | "sha512") {
+    this.#builder = new DigestBuilder(algorithm);
+  }
+
+  update(bytes: Uint8Array): Promise<void> {
+    this.#builder.update(bytes);
+    return Promise.resolve();
+  }
+
+  finish(): Promise<Digest> {
+    return Promise.resolve(this.#builder.finish());
+  }
+
+  close(): void {
+    // Nothing is kept for it.
+  }
+}
