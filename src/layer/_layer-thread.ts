@@ -3,13 +3,12 @@
 import { Worker } from "node:worker_threads";
 
 import { assert, fromPlainError } from "../base/error.ts";
+import { RoomFiller, Rooms } from "../base/rooms.ts";
 import {
-  INPUT_SLOTS,
-  OUTPUT_SLOTS,
-  SLOT_BYTES,
-  slotOf,
+  INPUT_ROOMS,
+  movedWith,
+  ROOM_BYTES,
   type FromLayerThread,
-  type LayerThreadStart,
   type ToLayerThread,
 } from "./_layer-message.ts";
 import type { LayerInput, OpenLayerOptions } from "./open-layer.ts";
@@ -22,19 +21,16 @@ interface Supply {
 
 /** Runs _layer-worker.ts. */
 export class LayerThread {
-  readonly #memory = new SharedArrayBuffer((INPUT_SLOTS + OUTPUT_SLOTS) * SLOT_BYTES);
   readonly #worker: Worker;
-  readonly #freeInputs: number[] = Array.from({ length: INPUT_SLOTS }, (_, index) => index);
+  readonly #rooms = new Rooms(ROOM_BYTES, INPUT_ROOMS);
   readonly #answers: FromLayerThread[] = [];
   #state: "idle" | "reading" | "broken" = "idle";
   #supplied: Promise<void> = Promise.resolve();
   #failure: Error | undefined;
   #wakeReader: (() => void) | undefined;
-  #wakeSupply: (() => void) | undefined;
 
   constructor() {
-    const start: LayerThreadStart = { memory: this.#memory };
-    this.#worker = new Worker(new URL("./_layer-worker.js", import.meta.url), { workerData: start });
+    this.#worker = new Worker(new URL("./_layer-worker.js", import.meta.url));
     this.#worker.on("message", (message: FromLayerThread) => {
       this.#hear(message);
     });
@@ -71,8 +67,8 @@ export class LayerThread {
       for (;;) {
         const answer = await this.#nextAnswer();
         if (answer.kind === "output") {
-          yield slotOf(this.#memory, answer.slot).subarray(0, answer.sizeBytes);
-          this.#say({ kind: "free", slot: answer.slot });
+          yield answer.room.subarray(0, answer.sizeBytes);
+          this.#say({ kind: "free", room: answer.room });
         } else if (answer.kind === "failed") {
           if (supply.failure !== undefined) throw supply.failure.error;
           throw fromPlainError(answer);
@@ -83,10 +79,12 @@ export class LayerThread {
         }
       }
     } finally {
-      if (!this.isIdle) this.#state = "broken";
       // A source that stalls is not waited for: it is the failure told from here that ends it.
       supply.isStopped = true;
-      this.#wakeSupply?.();
+      if (!this.isIdle) {
+        this.#state = "broken";
+        this.#rooms.fail(new Error("the layer was given up"));
+      }
     }
   }
 
@@ -95,47 +93,22 @@ export class LayerThread {
     await this.#worker.terminate();
   }
 
-  /** Moves the source's bytes into slots, until it ends or it is stopped. Never rejects: what fails is kept. */
+  /** Moves the source's bytes to the thread, until it ends or it is stopped. Never rejects: what fails is kept. */
   async #supply(bytes: AsyncIterable<Uint8Array>, supply: Supply): Promise<void> {
-    const filling: { slot: number | undefined; sizeBytes: number } = { slot: undefined, sizeBytes: 0 };
+    const filler = new RoomFiller(this.#rooms, (room, sizeBytes) => {
+      this.#say({ kind: "input", room, sizeBytes });
+    });
     try {
       for await (const piece of bytes) {
-        for (let rest = piece; rest.length > 0;) {
-          filling.slot ??= await this.#freeInput(supply);
-          if (filling.slot === undefined) return;
-          const part = rest.subarray(0, SLOT_BYTES - filling.sizeBytes);
-          slotOf(this.#memory, filling.slot).set(part, filling.sizeBytes);
-          filling.sizeBytes += part.length;
-          rest = rest.subarray(part.length);
-          if (filling.sizeBytes === SLOT_BYTES) this.#give(filling);
-        }
+        await filler.write(piece);
         if (supply.isStopped) return;
       }
-      this.#give(filling);
+      filler.flush();
       this.#say({ kind: "input-end" });
     } catch (error) {
       supply.failure = { error };
       this.#say({ kind: "input-failed" });
     }
-  }
-
-  #give(filling: { slot: number | undefined; sizeBytes: number }): void {
-    if (filling.slot === undefined) return;
-    this.#say({ kind: "input", slot: filling.slot, sizeBytes: filling.sizeBytes });
-    filling.slot = undefined;
-    filling.sizeBytes = 0;
-  }
-
-  /** `undefined` where there is nobody left to fill it for. */
-  async #freeInput(supply: Supply): Promise<number | undefined> {
-    while (!supply.isStopped && this.#failure === undefined) {
-      const slot = this.#freeInputs.shift();
-      if (slot !== undefined) return slot;
-      await new Promise<void>((resolve) => {
-        this.#wakeSupply = resolve;
-      });
-    }
-    return undefined;
   }
 
   async #nextAnswer(): Promise<FromLayerThread> {
@@ -151,8 +124,7 @@ export class LayerThread {
 
   #hear(message: FromLayerThread): void {
     if (message.kind === "taken") {
-      this.#freeInputs.push(message.slot);
-      this.#wakeSupply?.();
+      this.#rooms.giveBack(message.room);
     } else {
       this.#answers.push(message);
       this.#wakeReader?.();
@@ -162,10 +134,10 @@ export class LayerThread {
   #fail(error: Error): void {
     this.#failure ??= error;
     this.#wakeReader?.();
-    this.#wakeSupply?.();
+    this.#rooms.fail(error);
   }
 
   #say(message: ToLayerThread): void {
-    this.#worker.postMessage(message);
+    this.#worker.postMessage(message, movedWith(message));
   }
 }

@@ -1,15 +1,14 @@
 // ⚡ uses: worker
 /** The program of a layer's thread: verifies and decompresses layers, one after another. */
-import { parentPort, workerData } from "node:worker_threads";
+import { parentPort } from "node:worker_threads";
 
 import { definite, isLambdaImgError, LambdaImgError, toPlainError } from "../base/error.ts";
+import { RoomFiller, Rooms } from "../base/rooms.ts";
 import {
-  INPUT_SLOTS,
-  OUTPUT_SLOTS,
-  SLOT_BYTES,
-  slotOf,
+  movedWith,
+  OUTPUT_ROOMS,
+  ROOM_BYTES,
   type FromLayerThread,
-  type LayerThreadStart,
   type ToLayerThread,
 } from "./_layer-message.ts";
 import { openLayer } from "./open-layer.ts";
@@ -18,24 +17,28 @@ type Opening = Extract<ToLayerThread, { readonly kind: "open" }>;
 type Input = Extract<ToLayerThread, { readonly kind: "input" | "input-end" | "input-failed" }>;
 
 const port = definite(parentPort, "this file runs in a worker thread");
-// Both ends are ours: what comes is what _layer-thread.ts sends.
-const { memory } = workerData as LayerThreadStart;
-
 const inputs: Input[] = [];
-const freeSlots: number[] = Array.from({ length: OUTPUT_SLOTS }, (_, index) => INPUT_SLOTS + index);
+const rooms = new Rooms(ROOM_BYTES, OUTPUT_ROOMS);
 let wake: (() => void) | undefined;
 
+// Both ends are ours: what comes is what _layer-thread.ts sends.
 port.on("message", (message: ToLayerThread) => {
-  if (message.kind === "open") void readLayer(message);
-  else if (message.kind === "free") freeSlots.push(message.slot);
-  else inputs.push(message);
-  wake?.();
+  if (message.kind === "open") {
+    void readLayer(message);
+  } else if (message.kind === "free") {
+    rooms.giveBack(message.room);
+  } else {
+    inputs.push(message);
+    wake?.();
+  }
 });
 
 /** Never rejects, but for a bug: then the thread ends with an "error" event. */
 async function readLayer({ layer, layerBytesMax }: Opening): Promise<void> {
   try {
-    const output = new Output();
+    const output = new RoomFiller(rooms, (room, sizeBytes) => {
+      say({ kind: "output", room, sizeBytes });
+    });
     const pieces = openLayer({ descriptor: layer, bytes: inputBytes() }, { layerBytesMax });
     for await (const piece of pieces) await output.write(piece);
     output.flush();
@@ -46,45 +49,21 @@ async function readLayer({ layer, layerBytesMax }: Opening): Promise<void> {
   }
 }
 
-/** Stored bytes, lent. A slot is full unless it is the last, so nobody needs two of them to see how they begin. */
+/** Stored bytes, lent. A room is full unless it is the last, so nobody needs two of them to see how they begin. */
 async function* inputBytes(): AsyncGenerator<Uint8Array, void, undefined> {
   for (;;) {
-    const input = await taken(inputs);
+    const input = await nextInput();
     if (input.kind === "input-end") return;
     if (input.kind === "input-failed") throw new LambdaImgError("CANCELLED", "the source has failed");
-    yield slotOf(memory, input.slot).subarray(0, input.sizeBytes);
-    say({ kind: "taken", slot: input.slot });
-  }
-}
-
-/** Gathers pieces of the tar in slots. */
-class Output {
-  #slot: number | undefined;
-  #fillBytes = 0;
-
-  async write(piece: Uint8Array): Promise<void> {
-    for (let rest = piece; rest.length > 0;) {
-      this.#slot ??= await taken(freeSlots);
-      const part = rest.subarray(0, SLOT_BYTES - this.#fillBytes);
-      slotOf(memory, this.#slot).set(part, this.#fillBytes);
-      this.#fillBytes += part.length;
-      rest = rest.subarray(part.length);
-      if (this.#fillBytes === SLOT_BYTES) this.flush();
-    }
-  }
-
-  flush(): void {
-    if (this.#slot === undefined) return;
-    say({ kind: "output", slot: this.#slot, sizeBytes: this.#fillBytes });
-    this.#slot = undefined;
-    this.#fillBytes = 0;
+    yield input.room.subarray(0, input.sizeBytes);
+    say({ kind: "taken", room: input.room });
   }
 }
 
 /** The first of the queue, once there is one. */
-async function taken<T>(queue: T[]): Promise<T> {
+async function nextInput(): Promise<Input> {
   for (;;) {
-    const first = queue.shift();
+    const first = inputs.shift();
     if (first !== undefined) return first;
     await new Promise<void>((resolve) => {
       wake = resolve;
@@ -93,5 +72,5 @@ async function taken<T>(queue: T[]): Promise<T> {
 }
 
 function say(message: FromLayerThread): void {
-  port.postMessage(message);
+  port.postMessage(message, movedWith(message));
 }
