@@ -20,18 +20,26 @@ const OTHERWISE = {
 
 const REGISTRY_TRIES = 50;
 
+/** Rows for an image in a layout that read its layers themselves; ours writes below `work/out`. */
+export function listReaders(layout, work) {
+  const out = path.join(work, "out");
+  return [
+    { name: OURS, needs: [], command: convertCommand(`oci:${layout}`, out) },
+    ...listPipes(layersOf(layout)),
+  ];
+}
+
 /**
- * Rows for an image in a layout; they write below `work/out` alone. `umoci unpack` is part of each row that needs files,
+ * All rows for an image in a layout; they write below `work/out` alone. `umoci unpack` is part of each row that needs files,
  * and has a row of its own.
  */
 export function listPeers(layout, work) {
   const out = path.join(work, "out");
-  const layers = layersOf(layout);
   const image = `${layout}:${tagOf(layout)}`;
   const afterUnpack = (script) => ["sh", "-c", `umoci unpack --image "$0" "$1/b" && ${script}`, image, out];
   return [
-    { name: OURS, needs: [], command: convertCommand(`oci:${layout}`, out) },
-    ...listPipes(layers, out),
+    ...listReaders(layout, work),
+    ...listErofsTar(layersOf(layout), out),
     {
       name: "skopeo copy to dir:",
       needs: ["skopeo"],
@@ -66,11 +74,11 @@ export function listPeers(layout, work) {
   ];
 }
 
-/** Rows that read the layers themselves, where all are gzip. */
-function listPipes(layers, out) {
+/** Of gzip layers only. */
+function listPipes(layers) {
   if (!layers.every((layer) => layer.isGzip)) return [];
   const files = layers.map((layer) => layer.path);
-  const pipes = [
+  return [
     {
       name: "gzip -dc | sha256sum",
       needs: ["gzip", "sha256sum"],
@@ -82,14 +90,19 @@ function listPipes(layers, out) {
       command: ["sh", "-c", 'igzip -dc "$@" | openssl dgst -sha256', "sh", ...files],
     },
   ];
-  // mkfs.erofs reads a tar itself from 1.7 on: one tar, so an image of one layer.
-  if (layers.length > 1 || !hasErofsTar()) return pipes;
-  const erofs = {
-    name: "gzip -dc | mkfs.erofs --tar=f",
-    needs: ["gzip", "mkfs.erofs"],
-    command: ["sh", "-c", 'gzip -dc "$1" | mkfs.erofs --quiet --tar=f "$0/e.img"', out, ...files],
-  };
-  return [...pipes, erofs];
+}
+
+/** mkfs.erofs reads a tar itself from 1.7 on: one tar, so an image of one layer. */
+function listErofsTar(layers, out) {
+  const [layer] = layers;
+  if (layers.length > 1 || !layer?.isGzip || !hasErofsTar()) return [];
+  return [
+    {
+      name: "gzip -dc | mkfs.erofs --tar=f",
+      needs: ["gzip", "mkfs.erofs"],
+      command: ["sh", "-c", 'gzip -dc "$1" | mkfs.erofs --quiet --tar=f "$0/e.img"', out, layer.path],
+    },
+  ];
 }
 
 function hasErofsTar() {

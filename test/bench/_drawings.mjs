@@ -20,10 +20,11 @@ export function filesOf(folder) {
     return existsSync(file) ? readFileSync(file, "utf8") : undefined;
   };
   const record = (name) => JSON.parse(read(`${name}.json`) ?? "null") ?? undefined;
-  const [convert, scale, micro, device] = ["convert", "scale", "micro", "device"].map(record);
+  const names = ["convert", "convert-large", "scale", "micro", "device"];
+  const [convert, convertLarge, scale, micro, device] = names.map(record);
   const plots = { ...plotConvert(convert), ...plotScale(scale), ...plotMicro(micro) };
   const page = pageOf(
-    { convert, scale, micro, device, hasProfile: read("profile.txt") !== undefined },
+    { convert, convertLarge, scale, micro, device, hasProfile: read("profile.txt") !== undefined },
     Object.keys(plots),
   );
   return { ...plots, "README.md": page };

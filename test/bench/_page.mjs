@@ -14,7 +14,7 @@ mean, and what they do not show: [benchmarks](../benchmarks.md). How they are ta
 const NONE = "Not recorded.\n";
 
 /** The page's text. Records are as their scripts write them, or \`undefined\`; \`plots\` are the names of all plots. */
-export function pageOf({ convert, scale, micro, device, hasProfile }, plots) {
+export function pageOf({ convert, convertLarge, scale, micro, device, hasProfile }, plots) {
   const images = (prefix) =>
     plots
       .filter((name) => name.startsWith(prefix))
@@ -24,6 +24,7 @@ export function pageOf({ convert, scale, micro, device, hasProfile }, plots) {
     HEAD,
     section("Conversion beside its peers", "npm run bench -- --record", convert && tellConvert(convert)),
     ...images("convert"),
+    section("A larger layer", "npm run bench -- --large --record", convertLarge && tellConvert(convertLarge)),
     section("Scale", "npm run bench:scale -- --full --record", scale && tellScale(scale)),
     ...images("scale"),
     section("Parts", "npm run bench:micro -- --record", micro && tellMicro(micro)),

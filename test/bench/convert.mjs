@@ -8,6 +8,7 @@ import { setAside } from "./_aside.mjs";
 import {
   listOtherwisePeers,
   listPeers,
+  listReaders,
   listRegistryPeers,
   missingOf,
   OURS,
@@ -21,13 +22,14 @@ import { describeMachine, measure, summarizeCosts } from "./_measure.mjs";
 import { countOf, keepResult, readOptions } from "./_options.mjs";
 import { showSize } from "./_page.mjs";
 
-const USAGE = `usage: npm run bench -- [--image LAYOUT] [--runs N] [--only TEXT] [--json FILE] [--record]
+const USAGE = `usage: npm run bench -- [--image LAYOUT | --large] [--runs N] [--only TEXT] [--json FILE] [--record]
 
 Runs convert, and what else is installed that does parts of the same work, turn by turn on one image, after one turn to
 warm up. Prints medians, least and greatest of wall seconds, CPU seconds and peak memory of the whole process tree, and
 the ratio of convert's time to each row's, turn by turn.
 
   --image LAYOUT  an OCI layout; without it, one layer is made of up to 400 MB of this machine's /usr
+  --large         one layer of up to 2000 MB, and only what reads it and writes nothing beside convert
   --runs N        turns that count (default: 5)
   --only TEXT     rows whose name has this in it, and convert
   --json FILE     write the figures there, too
@@ -38,23 +40,31 @@ const values = readOptions(
   USAGE,
   {
     image: { type: "string" },
+    large: { type: "boolean", default: false },
     runs: { type: "string", default: "5" },
     only: { type: "string", default: "" },
     json: { type: "string" },
     record: { type: "boolean", default: false },
   },
-  ({ runs }) => (countOf(runs) === undefined ? "--runs: expected a whole number above zero" : undefined),
+  ({ image, large, runs }) => {
+    if (large && image !== undefined) return "--large: expected no --image beside it";
+    return countOf(runs) === undefined ? "--runs: expected a whole number above zero" : undefined;
+  },
 );
 const runCount = countOf(values.runs);
 const work = mkdtempSync(path.join(os.tmpdir(), "lambda-img-bench-"));
 
 let registry;
 try {
-  const layout = values.image === undefined ? await makeImage(work) : path.resolve(values.image);
-  if (REGISTRY_ROWS.some(isWanted)) registry = await startRegistry(layout, work);
+  const layout =
+    values.image === undefined
+      ? await makeImage(work, { isLarge: values.large })
+      : path.resolve(values.image);
+  if (!values.large && REGISTRY_ROWS.some(isWanted)) registry = await startRegistry(layout, work);
   const turns = new Map();
   // The first turn warms the page cache, and shows which peers cannot take this image.
-  const all = [...listPeers(layout, work), ...(await listOtherwisePeers(layout, work, isWanted))];
+  const list = values.large ? listReaders : listPeers;
+  const all = [...list(layout, work), ...(await listOtherwisePeers(layout, work, isWanted))];
   if (registry !== undefined) all.push(...listRegistryPeers(registry, work));
   for (const peer of choose(all)) if (await isAble(peer)) turns.set(peer, []);
   for (let turn = 0; turn < runCount; turn++)
@@ -70,7 +80,7 @@ try {
     rows: rowsOf(turns),
   };
   print(result);
-  keepResult("convert", result, values);
+  keepResult(values.large ? "convert-large" : "convert", result, values);
 } finally {
   registry?.stop();
   rmSync(work, { recursive: true, force: true });

@@ -4,8 +4,8 @@ import { readOptions, RECORDS } from "./_options.mjs";
 
 const USAGE = `usage: node test/bench/draw.mjs [--folder DIRECTORY]
 
-Draws the plots and writes the page (README.md) of a folder of records: convert.json, scale.json, micro.json, profile.txt,
-as far as they are there.
+Draws the plots and writes the page (README.md) of a folder of records: convert.json, convert-large.json, scale.json,
+micro.json, device.json, profile.txt, as far as they are there.
 
   --folder DIRECTORY  (default: docs/benchmarks)
 `;
