@@ -7,7 +7,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { CliHome, errorOf, isBuilt, jsonOf } from "../support/cli-run.ts";
 import { testWith, tools } from "../support/judge.ts";
 import { digestOf, writeLayout } from "../support/oci-layout.ts";
-import { tarBuilder } from "../support/tar-builder.ts";
+import { incompressibleTar, tarBuilder } from "../support/tar-builder.ts";
 import { LOWER, SECRET, writeApp } from "./_images.ts";
 
 const byText = (left: string, right: string): number => (left < right ? -1 : 1);
@@ -173,8 +173,9 @@ describe.skipIf(!isBuilt)("lambda-img convert (needs npm run build)", () => {
     expect((await convert("--size", "16M"))["disk"]).toMatchObject({ sizeBytes: 16 * 2 ** 20 });
     const free = (await convert("--size", "+200M"))["disk"] as { sizeBytes: number };
     expect(free.sizeBytes).toBeGreaterThan(200 * 2 ** 20);
-    const one = await convert("--jobs", "1");
-    expect(await convert("--jobs", "3")).toMatchObject({ manifest: one["manifest"], disk: one["disk"] });
+    const one = await convert("--jobs", "1", "--store", "one");
+    const three = await convert("--jobs", "3", "--store", "three"); // Where the image is known, nothing is converted.
+    expect(three).toMatchObject({ manifest: one["manifest"], disk: one["disk"], layers: { reused: 0 } });
     expect(await convert("--platform", "linux/x86_64")).toMatchObject({ platform: "linux/amd64" });
   });
 
@@ -226,6 +227,8 @@ describe.skipIf(!isBuilt)("lambda-img convert (needs npm run build)", () => {
   });
 
   const damaged = { tar: LOWER, stored: new Uint8Array(100) };
+  // Large enough for threads, which hash it.
+  const misnamed = { tar: incompressibleTar(5_000_000), diffId: digestOf(LOWER) };
   test.each<[number, string, readonly string[], Parameters<typeof writeLayout>[1]?]>([
     [2, "REFERENCE_INVALID", ["oci:"]],
     [2, "USAGE_INVALID", ["oci:app", "--mtime", "keep"]],
@@ -257,6 +260,8 @@ describe.skipIf(!isBuilt)("lambda-img convert (needs npm run build)", () => {
       ["oci:case"],
       [{ layers: [{ tar: LOWER, diffId: digestOf(new Uint8Array(1)) }] }],
     ],
+    [6, "DIFF_ID_MISMATCH", ["oci:case", "--jobs", "1"], [{ layers: [misnamed] }]],
+    [6, "DIFF_ID_MISMATCH", ["oci:case", "--jobs", "3"], [{ layers: [misnamed] }]],
     [7, "LAYER_TOO_LARGE", ["oci:app", "--max-layer-size", "1K"]],
     [7, "DISK_TOO_SMALL", ["oci:app", "--size", "4K"]],
     [

@@ -10,7 +10,7 @@ import { diskDigestOf, buildDiskImage } from "../support/disk-image.ts";
 import { testWith } from "../support/judge.ts";
 import { CliHome, isBuilt, jsonOf, type CliOptions } from "../support/cli-run.ts";
 import { digestOf, writeLayout, type LayoutLayer } from "../support/oci-layout.ts";
-import { tarBuilder } from "../support/tar-builder.ts";
+import { incompressibleTar, tarBuilder } from "../support/tar-builder.ts";
 
 const noise = (sizeBytes: number, seed: number): Uint8Array =>
   Uint8Array.from({ length: sizeBytes }, (_, at) => (at * seed + (at >> 7)) & 255);
@@ -24,9 +24,12 @@ const UPPER = tarBuilder()
   .file("\xc4\xb1", "I")
   .file("\xff", "1")
   .end();
+/** As stored large enough for threads of its own. */
+const LARGE = incompressibleTar(9_000_001);
 const KEY = Buffer.alloc(32, 1).toString("base64");
 
-const whole: readonly LayoutLayer[] = [{ tar: LOWER }, { tar: UPPER }];
+const tars = [LOWER, UPPER, LARGE];
+const whole = tars.map((tar): LayoutLayer => ({ tar }));
 
 test("how the layers' tars are sliced does not matter", () => {
   const slices = function* (tar: Uint8Array, pieceBytes: number): Generator<Uint8Array> {
@@ -56,7 +59,7 @@ describe.skipIf(!isBuilt)("a conversion (needs npm run build)", () => {
   }
 
   const chunkNames = (store: string): string[] =>
-    readdirSync(path.join(home.path, store), { recursive: true, encoding: "utf8" })
+    readdirSync(path.resolve(home.path, store), { recursive: true, encoding: "utf8" })
       .flatMap((name) => /chunks\/..\/(.+)$/.exec(name)?.[1] ?? [])
       .sort((left, right) => (left < right ? -1 : 1));
 
@@ -71,14 +74,17 @@ describe.skipIf(!isBuilt)("a conversion (needs npm run build)", () => {
   });
 
   test.each<[string, readonly string[], CliOptions]>([
-    ["another time zone", ["oci:app"], { env: { TZ: "Pacific/Kiritimati" } }],
-    ["another locale", ["oci:app"], { env: { LANG: "tr_TR.UTF-8", LC_ALL: "tr_TR.UTF-8" } }],
-    ["another name", ["oci:app", "--name", "other"], {}],
-    ["one thread", ["oci:app", "--jobs", "1"], {}],
-    ["two threads", ["oci:app", "--jobs", "2"], {}],
-    ["four threads", ["oci:app", "--jobs", "4"], {}],
-  ])("with %s gives the same manifest", async (_name, args, options) => {
-    expect(await convert(args, options)).toMatchObject(expected);
+    ["another time zone", [], { env: { TZ: "Pacific/Kiritimati" } }],
+    ["another locale", [], { env: { LANG: "tr_TR.UTF-8", LC_ALL: "tr_TR.UTF-8" } }],
+    ["another name", ["--name", "other"], {}],
+    ["one thread", ["--jobs", "1"], {}],
+    ["two threads", ["--jobs", "2"], {}],
+    ["four threads", ["--jobs", "4"], {}],
+  ])("with %s gives the same manifest", async (name, args, options) => {
+    const store = name.replaceAll(" ", "-"); // A new one: where the image is known, nothing is converted.
+    const found = await convert(["oci:app", "--store", store, ...args], options);
+    expect(found).toMatchObject({ ...expected, layers: { total: 3, reused: 0 }, chunks: { reused: 0 } });
+    expect(chunkNames(store)).toEqual(chunkNames(home.storePath));
   });
 
   test("in another directory, under another umask, into a copy of the store elsewhere gives the same manifest", async () => {
@@ -124,7 +130,7 @@ describe.skipIf(!isBuilt)("a conversion (needs npm run build)", () => {
     ["gzip of two members", halves],
     ["nothing", (tar) => tar],
   ])("of layers compressed by %s has the same disk", async (name, compressLayer) => {
-    const layers = [LOWER, UPPER].map((tar): LayoutLayer => {
+    const layers = tars.map((tar): LayoutLayer => {
       const stored = compressLayer(tar);
       return { tar, stored, digest: digestOf(stored), sizeBytes: stored.length };
     });

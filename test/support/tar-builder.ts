@@ -2,6 +2,7 @@
  * Builds tar files for tests, byte by byte, broken ones included. Knows nothing of src/tar. Strings are bytes, one
  * character (0 to 255) a byte; for text beyond ASCII pass `Buffer.from(text)`.
  */
+import { createCipheriv } from "node:crypto";
 
 /** Bytes as they are, or one character a byte. */
 export type Bytes = string | Uint8Array;
@@ -198,6 +199,14 @@ export class TarBuilder {
 /** An empty tar to add entries to. */
 export function tarBuilder(): TarBuilder {
   return new TarBuilder();
+}
+
+/** A tar of one file of so many bytes that nothing compresses: the keystream of a fixed key. */
+export function incompressibleTar(sizeBytes: number): Uint8Array {
+  const keystream = createCipheriv("aes-128-ctr", Buffer.alloc(16, 5), Buffer.alloc(16));
+  return tarBuilder()
+    .file("large", keystream.update(Buffer.alloc(sizeBytes)))
+    .end();
 }
 
 /** Pax records as the body of their entry: `length key=value\n`, the length counting itself. */
