@@ -2,7 +2,6 @@
  * Tars that are hashed in a sealing thread. With two processors the main thread, which inflates, is the busier one; what it
  * gives away costs it a copy, a tenth of the hashing.
  */
-import { definite } from "../base/error.ts";
 import type { Digest } from "../base/digest.ts";
 import { RoomFiller, Rooms } from "../base/rooms.ts";
 import { KIB } from "../base/units.ts";
@@ -50,7 +49,9 @@ export class TarHashing {
         return this.#digestOf(tar, algorithm);
       },
       close: () => {
+        const waiting = this.#tars.get(tar);
         if (!this.#tars.delete(tar)) return;
+        waiting?.reject(new Error("the tar was given up"));
         this.#tell({ kind: "forget", tar, algorithm }, []);
         filler.close();
         this.#releaseRooms();
@@ -61,7 +62,8 @@ export class TarHashing {
   /** Takes an answer of the thread. */
   hear(reply: HashingReply): void {
     if (reply.kind === "digest") {
-      definite(this.#tars.get(reply.tar), "a thread answers what it was asked").resolve(reply.digest);
+      // Nobody waits any more where the tar was closed meanwhile.
+      this.#tars.get(reply.tar)?.resolve(reply.digest);
       return;
     }
     this.#rooms.giveBack(reply.room);

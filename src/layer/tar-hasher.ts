@@ -13,7 +13,7 @@ export interface TarHasher {
    * @throws what breaks the thread that hashes
    */
   finish(): Promise<Digest>;
-  /** Ends it, with a digest or without. Can be called again. */
+  /** Ends it, with a digest or without: a `finish` that has not resolved yet fails. Can be called again. */
   close(): void;
 }
 
@@ -35,6 +35,6 @@ export class TarHasherHere implements TarHasher {
   }
 
   close(): void {
-    // Nothing is kept for it.
+    // Nothing is kept for it, and nothing is under way.
   }
 }

@@ -224,6 +224,18 @@ describe.skipIf(!existsSync(BUILT))("WorkerSealer (needs npm run build)", () => 
       expect(await again.finish()).toBe(LARGE.diffId);
     });
 
+    test("one that is closed before its digest is there gives none, and harms no other", async () => {
+      const sealer = await make(1);
+      const [closed, other] = [begin(sealer), begin(sealer)];
+      await closed.update(TAR.subarray(0, 600_000));
+      const finishing = expect(closed.finish()).rejects.toThrow("given up");
+      closed.close();
+      await finishing;
+      await give(other, TAR, 1_000_000);
+      expect(await other.finish()).toBe(LARGE.diffId);
+      other.close();
+    });
+
     test("is not for small layers, nor where the system gives no thread", async () => {
       const sealer = await make(1);
       const { digest } = { digest: sha256Digest(TAR) };
