@@ -35,7 +35,7 @@ const BY_PLACE = [
   [/^dist\/tree\//, "flatten"],
   [/^dist\/ext4\//, "ext4"],
   [/^node:(internal\/)?fs|^dist\/store\//, "fs"],
-  [/^node:(internal\/)?(worker|per_context\/messageport)/, "messages"],
+  [/^node:(internal\/)?(worker|per_context\/messageport)|^dist\/base\/rooms/, "messages"],
   [/^node:internal\/(modules|bootstrap|main|process\/(pre_execution|execution|esm_loader)|vm)/, "start"],
   [
     /^(dist\/(?!base\/)|node:internal\/(timers|process|streams|async_hooks|event_target|webstreams))/,
