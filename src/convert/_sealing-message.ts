@@ -16,15 +16,18 @@ export type SealingRequest =
   { readonly kind: "seal"; readonly plain: Uint8Array } | HashingRequest;
 
 /** About a tar, by its number. The first of a tar begins it. */
-export type HashingRequest = { readonly tar: number; readonly algorithm: "sha256" | "sha512" } &
+export type HashingRequest =
   /** Its next bytes: so many, at the start of the memory. */
-  (
-    | { readonly kind: "hash"; readonly room: Uint8Array; readonly sizeBytes: number }
-    /** It is complete. */
-    | { readonly kind: "digest" }
-    /** Nobody wants to know. */
-    | { readonly kind: "forget" }
-  );
+  | (TarNamed & { readonly kind: "hash"; readonly room: Uint8Array; readonly sizeBytes: number })
+  /** It is complete. */
+  | (TarNamed & { readonly kind: "digest" })
+  /** Nobody wants to know. */
+  | { readonly kind: "forget"; readonly tar: number };
+
+interface TarNamed {
+  readonly tar: number;
+  readonly algorithm: "sha256" | "sha512";
+}
 
 export type SealingReply =
   /** The answer to the oldest chunk that has none. */

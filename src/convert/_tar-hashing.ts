@@ -52,7 +52,7 @@ export class TarHashing {
         const waiting = this.#tars.get(tar);
         if (!this.#tars.delete(tar)) return;
         waiting?.reject(new Error("the tar was given up"));
-        this.#tell({ kind: "forget", tar, algorithm }, []);
+        this.#tell({ kind: "forget", tar }, []);
         filler.close();
         this.#releaseRooms();
       },
@@ -64,9 +64,10 @@ export class TarHashing {
     if (reply.kind === "digest") {
       // Nobody waits any more where the tar was closed meanwhile.
       this.#tars.get(reply.tar)?.resolve(reply.digest);
-      return;
+      this.#tars.delete(reply.tar);
+    } else {
+      this.#rooms.giveBack(reply.room);
     }
-    this.#rooms.giveBack(reply.room);
     this.#releaseRooms();
   }
 

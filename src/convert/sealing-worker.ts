@@ -35,8 +35,12 @@ port.on("message", (request: SealingRequest) => {
 });
 
 function hash(request: HashingRequest): void {
-  const { tar, algorithm } = request;
-  const hasher = hashers.get(tar) ?? new DigestBuilder(algorithm);
+  const { tar } = request;
+  if (request.kind === "forget") {
+    hashers.delete(tar);
+    return;
+  }
+  const hasher = hashers.get(tar) ?? new DigestBuilder(request.algorithm);
   if (request.kind === "hash") {
     const { room, sizeBytes } = request;
     hashers.set(tar, hasher);
@@ -45,7 +49,7 @@ function hash(request: HashingRequest): void {
     return;
   }
   hashers.delete(tar);
-  if (request.kind === "digest") say({ kind: "digest", tar, digest: hasher.finish() });
+  say({ kind: "digest", tar, digest: hasher.finish() });
 }
 
 function sealWaiting(): void {

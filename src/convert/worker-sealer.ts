@@ -7,9 +7,8 @@ import { setImmediate } from "node:timers/promises";
 
 import { digestAlgorithm } from "../base/digest.ts";
 import { threadIfGiven } from "../base/thread.ts";
-import { MIB } from "../base/units.ts";
 import type { Salt } from "../crypto/salt.ts";
-import type { LayerInput } from "../layer/open-layer.ts";
+import { isSmallLayer, type LayerInput } from "../layer/open-layer.ts";
 import type { TarHasher } from "../layer/tar-hasher.ts";
 import { ChunkWriter, type ChunkWriterPlace } from "../store/chunk-writer.ts";
 import type { ChunkSealer, StoredChunk } from "./chunk-sealer.ts";
@@ -21,9 +20,6 @@ import { SealingThread } from "./_sealing-thread.ts";
 const QUEUE_A_THREAD = 4;
 /** And besides: a thread takes some 40 ms to start, and the main one need not stand still for that. */
 const QUEUE_AT_START = 12;
-
-/** A layer of fewer stored bytes is hashed before a thread has started. */
-const SMALL_LAYER_BYTES = 4 * MIB;
 
 /**
  * A pool of sealing threads. The first starts with the first chunk; another one when the queue is full and none is starting, so
@@ -55,10 +51,10 @@ export class WorkerSealer implements ChunkSealer {
   }
 
   /** As OpenLayerOptions.hashTar: the first thread does it, beside its chunks. */
-  hashTar({ diffId, stored }: LayerInput["descriptor"]): TarHasher | undefined {
-    if (stored !== undefined && stored.sizeBytes < SMALL_LAYER_BYTES) return undefined;
+  hashTar(layer: LayerInput["descriptor"]): TarHasher | undefined {
+    if (isSmallLayer(layer)) return undefined;
     const thread = this.#threads[0] ?? this.#startThread();
-    return thread?.hashing.begin(digestAlgorithm(diffId));
+    return thread?.hashing.begin(digestAlgorithm(layer.diffId));
   }
 
   async close(): Promise<void> {

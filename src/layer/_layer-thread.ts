@@ -13,9 +13,8 @@ import {
 } from "./_layer-message.ts";
 import type { LayerInput, OpenLayerOptions } from "./open-layer.ts";
 
-/** What reader and supply of one layer tell each other. */
+/** What the supply of one layer tells its reader. */
 interface Supply {
-  isStopped: boolean;
   failure: { readonly error: unknown } | undefined;
 }
 
@@ -61,7 +60,7 @@ export class LayerThread {
     this.#state = "reading";
     const { diffId, stored, label } = stream.descriptor;
     this.#say({ kind: "open", layer: { diffId, stored, label }, layerBytesMax });
-    const supply: Supply = { isStopped: false, failure: undefined };
+    const supply: Supply = { failure: undefined };
     this.#supplied = this.#supply(stream.bytes, supply);
     try {
       for (;;) {
@@ -80,7 +79,6 @@ export class LayerThread {
       }
     } finally {
       // A source that stalls is not waited for: it is the failure told from here that ends it.
-      supply.isStopped = true;
       if (!this.isIdle) {
         this.#state = "broken";
         this.#rooms.fail(new Error("the layer was given up"));
@@ -93,7 +91,7 @@ export class LayerThread {
     await this.#worker.terminate();
   }
 
-  /** Moves the source's bytes to the thread, until it ends or it is stopped. Never rejects: what fails is kept. */
+  /** Moves the source's bytes to the thread, until it ends or the layer is given up. Never rejects: what fails is kept. */
   async #supply(bytes: AsyncIterable<Uint8Array>, supply: Supply): Promise<void> {
     const filler = new RoomFiller(this.#rooms, (room, sizeBytes) => {
       this.#say({ kind: "input", room, sizeBytes });
@@ -101,7 +99,7 @@ export class LayerThread {
     try {
       for await (const piece of bytes) {
         await filler.write(piece);
-        if (supply.isStopped) return;
+        if (this.#state === "broken") return;
       }
       filler.flush();
       this.#say({ kind: "input-end" });

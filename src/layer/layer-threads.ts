@@ -3,12 +3,8 @@
  * (docs/architecture.md, "Threads").
  */
 import { threadIfGiven } from "../base/thread.ts";
-import { MIB } from "../base/units.ts";
 import { LayerThread } from "./_layer-thread.ts";
-import { openLayer, type LayerInput, type OpenLayerOptions } from "./open-layer.ts";
-
-/** A layer of fewer stored bytes is read before a thread has started. */
-const SMALL_LAYER_BYTES = 4 * MIB;
+import { isSmallLayer, openLayer, type LayerInput, type OpenLayerOptions } from "./open-layer.ts";
 
 /** As many threads as large layers are read at a time; each starts with the first that needs it, and is used again. */
 export class LayerThreads {
@@ -21,8 +17,7 @@ export class LayerThreads {
    * or is cancelled.
    */
   async *open(stream: LayerInput, options: OpenLayerOptions): AsyncGenerator<Uint8Array, void, undefined> {
-    const { stored } = stream.descriptor;
-    const isSmall = stored !== undefined && stored.sizeBytes < SMALL_LAYER_BYTES;
+    const isSmall = isSmallLayer(stream.descriptor);
     const thread = isSmall ? undefined : (this.#idleThread() ?? threadIfGiven(() => new LayerThread()));
     if (thread === undefined) {
       yield* openLayer(stream, options);

@@ -1,7 +1,7 @@
 /** A layer's uncompressed tar, verified while it streams: the one door through which layers come in. */
 import { digestAlgorithm } from "../base/digest.ts";
 import { isLambdaImgError, LambdaImgError } from "../base/error.ts";
-import { showBytes } from "../base/units.ts";
+import { MIB, showBytes } from "../base/units.ts";
 import type { Compression } from "../oci/compression.ts";
 import { decompressLent } from "../oci/decompress.ts";
 import { StoredBytes, type StoredLayer } from "./_stored-bytes.ts";
@@ -11,6 +11,14 @@ import { TarHasherHere, type TarHasher } from "./tar-hasher.ts";
 export interface LayerInput {
   readonly descriptor: StoredLayer;
   readonly bytes: AsyncIterable<Uint8Array>;
+}
+
+/** A layer of fewer stored bytes is done before a thread has started. */
+const SMALL_LAYER_BYTES = 4 * MIB;
+
+/** Whether a layer is too small for a thread to help with it. */
+export function isSmallLayer({ stored }: LayerInput["descriptor"]): boolean {
+  return stored !== undefined && stored.sizeBytes < SMALL_LAYER_BYTES;
 }
 
 /** What limits a layer, and who helps with it. */

@@ -7,15 +7,13 @@ import { layersOf, makeLayer, run, writeLayout } from "./_layout.mjs";
 const FOLDERS = ["bin", "share/doc", "lib/python3", "share/man", "share/locale", "lib/gcc", "include", "lib"];
 const LARGE_FOLDERS = [
   ...FOLDERS.filter((name) => name !== "lib"),
-  ...[
-    "lib/x86_64-linux-gnu",
-    "lib/aarch64-linux-gnu",
-    "lib/jvm",
-    "lib/go",
-    "lib/rustlib",
-    "libexec",
-    "local",
-  ],
+  "lib/x86_64-linux-gnu",
+  "lib/aarch64-linux-gnu",
+  "lib/jvm",
+  "lib/go",
+  "lib/rustlib",
+  "libexec",
+  "local",
 ];
 
 /**

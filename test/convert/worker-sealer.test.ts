@@ -238,7 +238,7 @@ describe.skipIf(!existsSync(BUILT))("WorkerSealer (needs npm run build)", () => 
 
     test("is not for small layers, nor where the system gives no thread", async () => {
       const sealer = await make(1);
-      const { digest } = { digest: sha256Digest(TAR) };
+      const digest = sha256Digest(TAR);
       expect(sealer.hashTar({ ...LARGE, stored: { digest, sizeBytes: 4_000_000 } })).toBeUndefined();
       expect(sealer.hashTar({ ...LARGE, stored: { digest, sizeBytes: 5_000_000 } })).toBeDefined();
       threads.areRefused = true;
