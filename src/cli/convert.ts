@@ -7,6 +7,7 @@ import { LAYER_BYTES_MAX_DEFAULT } from "../base/limit.ts";
 import { showBytes } from "../base/units.ts";
 import { CHUNK_BYTES } from "../chunk/chunk.ts";
 import { convertImage, type ConversionResult, type Progress } from "../convert/convert-image.ts";
+import type { SpareThread } from "../convert/spare-thread.ts";
 import { WorkerSealer } from "../convert/worker-sealer.ts";
 import { LayerThreads } from "../layer/layer-threads.ts";
 import { openLayer } from "../layer/open-layer.ts";
@@ -57,6 +58,8 @@ interface Job {
 interface Use {
   readonly output: Output;
   readonly signal: AbortSignal;
+  /** A thread that is starting already; the conversion's own. */
+  readonly spare: SpareThread | undefined;
 }
 
 /** What there is to say of one image. */
@@ -68,11 +71,19 @@ interface Outcome {
 /** Converts and prints what came of it. */
 export async function convert(reference: string, options: ConvertOptions, use: Use): Promise<void> {
   compileLater();
-  const job = await parseJob(reference, options, use.signal);
-  if (options.mtime === undefined && job.mtimePolicy.kind !== "preserve") {
-    use.output.note(`SOURCE_DATE_EPOCH is set: --mtime ${showMtimePolicy(job.mtimePolicy)}`);
+  try {
+    const job = await parseJob(reference, options, use.signal);
+    if (options.mtime === undefined && job.mtimePolicy.kind !== "preserve") {
+      use.output.note(`SOURCE_DATE_EPOCH is set: --mtime ${showMtimePolicy(job.mtimePolicy)}`);
+    }
+    await convertJob(job, use);
+  } finally {
+    await use.spare?.close();
   }
-  if (options.allPlatforms !== true) {
+}
+
+async function convertJob(job: Job, use: Use): Promise<void> {
+  if (job.options.allPlatforms !== true) {
     const { json, text } = await convertOne(job, use);
     use.output.result(json, () => text);
     return;
@@ -147,7 +158,7 @@ async function convertOne(job: Job, use: Use): Promise<Outcome> {
 
 async function convertOnce(job: Job, use: Use): Promise<Outcome> {
   const startedMs = performance.now();
-  const { output, signal } = use;
+  const { output, signal, spare } = use;
   const { imageName, reference } = job;
   const image = await openImage(reference, { ...job, defaultPlatform: hostPlatform(), signal });
   try {
@@ -156,7 +167,7 @@ async function convertOnce(job: Job, use: Use): Promise<Outcome> {
     const { saltParameters } = context.store.activeRoot();
     const mayReuse = job.options.reuse !== false;
     const place = await context.store.beginWriting({ isComparing: !mayReuse });
-    const sealer = new WorkerSealer(job.jobs, saltOf(saltParameters), place);
+    const sealer = new WorkerSealer(job.jobs, saltOf(saltParameters), place, spare);
     const layers = new LayerThreads();
     try {
       const result = await convertImage({

@@ -196,8 +196,10 @@ function addConvert(program: Command, run: Run): void {
     usage: "convert <ref>",
     description: "Flatten an image into an ext4 disk image and put it into the store as encrypted chunks.",
     run: async ([reference = ""], options, use) => {
+      const { SpareThread } = await import("../convert/spare-thread.ts");
+      const spare = options.dryRun === true ? undefined : new SpareThread();
       const { convert } = await import("./convert.ts");
-      await convert(reference, options, use);
+      await convert(reference, options, { ...use, spare });
     },
   })
     .option("--name <name>", "the image's name in the store (default: from REF)")

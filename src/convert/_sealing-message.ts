@@ -4,7 +4,7 @@ import type { PlainError } from "../base/error.ts";
 import type { ChunkWriterPlace } from "../store/chunk-writer.ts";
 import type { StoredChunk } from "./chunk-sealer.ts";
 
-/** Given to a thread when it starts. */
+/** What a thread seals with. */
 export interface SealingStart {
   readonly salt: Uint8Array;
   readonly place: ChunkWriterPlace;
@@ -12,8 +12,11 @@ export interface SealingStart {
 
 /** Said to a thread. Memory that is named moves to the thread, and back with the answer. */
 export type SealingRequest =
+  /** Once, before any chunk. */
+  | ({ readonly kind: "start" } & SealingStart)
   /** A chunk to seal. */
-  { readonly kind: "seal"; readonly plain: Uint8Array } | HashingRequest;
+  | { readonly kind: "seal"; readonly plain: Uint8Array }
+  | HashingRequest;
 
 /** About a tar, by its number. The first of a tar begins it. */
 export type HashingRequest =

@@ -22,8 +22,8 @@ export class SealingThread {
   #failure: Error | undefined;
   #isStarting = true;
 
-  constructor(start: SealingStart) {
-    this.#worker = new Worker(new URL("./sealing-worker.js", import.meta.url), { workerData: start });
+  constructor() {
+    this.#worker = new Worker(new URL("./sealing-worker.js", import.meta.url));
     this.hashing = new TarHashing((request, moved) => {
       this.#worker.postMessage(request, moved);
     });
@@ -47,6 +47,12 @@ export class SealingThread {
 
   get isStarting(): boolean {
     return this.#isStarting;
+  }
+
+  /** Says what to seal with. Call it once, before `seal`. */
+  begin(start: SealingStart): void {
+    const request: SealingRequest = { kind: "start", ...start };
+    this.#worker.postMessage(request);
   }
 
   seal(plain: Uint8Array): Promise<StoredChunk> {

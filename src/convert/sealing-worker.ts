@@ -1,18 +1,17 @@
 // ⚡ uses: worker
 /** The program of a sealing thread: seals the chunks it is sent and writes them into the store, and hashes tars. */
-import { parentPort, workerData } from "node:worker_threads";
+import { parentPort } from "node:worker_threads";
 
 import { DigestBuilder } from "../base/digest.ts";
 import { definite, isLambdaImgError, toPlainError } from "../base/error.ts";
 import type { Salt } from "../crypto/salt.ts";
 import { ChunkWriter } from "../store/chunk-writer.ts";
 import { sealAndPut } from "./_seal-and-put.ts";
-import type { HashingRequest, SealingReply, SealingRequest, SealingStart } from "./_sealing-message.ts";
+import type { HashingRequest, SealingReply, SealingRequest } from "./_sealing-message.ts";
 
 const port = definite(parentPort, "this file runs in a worker thread");
-// Both ends are ours: what comes is what worker-sealer.ts sends.
-const start = workerData as SealingStart;
-const writer = new ChunkWriter(start.place);
+/** What to seal with, once that is known. */
+let use: { readonly salt: Salt; readonly writer: ChunkWriter } | undefined;
 
 /** Chunks under way at once: while some are written, one more is sealed. */
 const CHUNKS_AT_ONCE = 4;
@@ -25,13 +24,16 @@ let answered = Promise.resolve();
 /** Of tars, by their numbers. */
 const hashers = new Map<number, DigestBuilder>();
 
+// Both ends are ours: what comes is what _sealing-thread.ts sends.
 port.on("message", (request: SealingRequest) => {
-  if (request.kind !== "seal") {
+  if (request.kind === "start") {
+    use = { salt: request.salt as Salt, writer: new ChunkWriter(request.place) };
+  } else if (request.kind === "seal") {
+    waiting.push(request.plain);
+    sealWaiting();
+  } else {
     hash(request);
-    return;
   }
-  waiting.push(request.plain);
-  sealWaiting();
 });
 
 function hash(request: HashingRequest): void {
@@ -70,7 +72,7 @@ function sealWaiting(): void {
 
 async function seal(plain: Uint8Array): Promise<SealingReply> {
   try {
-    return { kind: "stored", ...(await sealAndPut(plain, { salt: start.salt as Salt, writer })) };
+    return { kind: "stored", ...(await sealAndPut(plain, definite(use, "what to seal with comes first"))) };
   } catch (error) {
     if (!isLambdaImgError(error)) throw error; // A bug: it reaches the pool as the thread's "error" event.
     return { kind: "failed", ...toPlainError(error) };

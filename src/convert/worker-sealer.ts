@@ -15,6 +15,7 @@ import type { ChunkSealer, StoredChunk } from "./chunk-sealer.ts";
 import { sealAndPut } from "./_seal-and-put.ts";
 import type { SealingStart } from "./_sealing-message.ts";
 import { SealingThread } from "./_sealing-thread.ts";
+import type { SpareThread } from "./spare-thread.ts";
 
 /** Chunks that wait at one thread: enough that it never idles, few enough that memory stays flat. */
 const QUEUE_A_THREAD = 4;
@@ -30,10 +31,13 @@ export class WorkerSealer implements ChunkSealer {
   readonly #start: SealingStart;
   readonly #use: { readonly salt: Salt; readonly writer: ChunkWriter };
   #threadsMax: number;
+  readonly #spare: SpareThread | undefined;
   readonly #threads: SealingThread[] = [];
 
-  constructor(threadsMax: number, salt: Salt, place: ChunkWriterPlace) {
+  /** `spare` becomes the first thread, when one is needed. */
+  constructor(threadsMax: number, salt: Salt, place: ChunkWriterPlace, spare?: SpareThread) {
     this.#threadsMax = threadsMax;
+    this.#spare = spare;
     this.#start = { salt, place };
     this.#use = { salt, writer: new ChunkWriter(place) };
   }
@@ -77,10 +81,13 @@ export class WorkerSealer implements ChunkSealer {
     if (this.#threads.length >= this.#threadsMax || this.#threads.some((thread) => thread.isStarting)) {
       return undefined;
     }
-    const thread = threadIfGiven(() => new SealingThread(this.#start));
-    if (thread === undefined)
+    const thread = this.#spare?.take() ?? threadIfGiven(() => new SealingThread());
+    if (thread === undefined) {
       this.#threadsMax = this.#threads.length; // Fewer come to the same result.
-    else this.#threads.push(thread);
+      return undefined;
+    }
+    thread.begin(this.#start);
+    this.#threads.push(thread);
     return thread;
   }
 }

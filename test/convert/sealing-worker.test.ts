@@ -19,7 +19,7 @@ describe.skipIf(!existsSync(BUILT))("a sealing thread (needs npm run build)", ()
     plains: readonly Uint8Array[],
   ): Promise<unknown[]> {
     const place = { chunksDirectory, sessionDirectory: path.join(folder, "tmp") };
-    const worker = new Worker(BUILT, { workerData: { salt: SALT, place } });
+    const worker = new Worker(BUILT);
     try {
       const replies: unknown[] = [];
       const done = new Promise<void>((resolve, reject) => {
@@ -34,6 +34,7 @@ describe.skipIf(!existsSync(BUILT))("a sealing thread (needs npm run build)", ()
           if (replies.length === plains.length) resolve();
         });
       });
+      worker.postMessage({ kind: "start", salt: SALT, place });
       for (const plain of plains) worker.postMessage({ kind: "seal", plain });
       await done;
       return replies;
