@@ -1,15 +1,24 @@
-// ⚡ uses: file system, Buffer
+// ⚡ uses: file system, time, Buffer
 /** A regular file, opened for reading by offset; every read is counted. */
-import { constants } from "node:fs";
+import { constants, readSync } from "node:fs";
 import { open, stat, type FileHandle } from "node:fs/promises";
+import { setImmediate } from "node:timers/promises";
 
 import { throwIfCancelled } from "../base/cancel.ts";
 import { LambdaImgError } from "../base/error.ts";
-import { KIB } from "../base/units.ts";
+import { KIB, MIB } from "../base/units.ts";
 import { fileError } from "./_file-error.ts";
 
-/** Bytes asked for at once while streaming. */
-const READ_BYTES = 512 * KIB;
+/** Bytes asked for at once while they come from memory: few enough that they stay in a processor's cache. */
+const READ_BYTES_HERE = 128 * KIB;
+/** After so much of that, other work of the process has its turn. */
+const TURN_BYTES = 2 * MIB;
+/** Reads that wait for a disk take longer than this in all, and one millisecond for each of so many bytes. */
+const WAITED_MS_MAX = 20;
+const BYTES_PER_MS = 1_000_000;
+
+/** Bytes asked for at once, ahead of their use, where they come from a disk. */
+const READ_BYTES_AHEAD = 512 * KIB;
 
 /** Counts what a source has read, over all of its files. */
 export interface ReadCount {
@@ -104,16 +113,39 @@ export class OpenFile {
   }
 
   /**
-   * The bytes of a range, or up to the end of the file where that comes first; lent until the next are asked for. While a piece is lent
-   * the next is read, so that its user need not wait for it.
+   * The bytes of a range, or up to the end of the file where that comes first; lent until the next are asked for.
+   *
+   * What the page cache has is read in this thread: through Node's threads each byte goes from one processor's cache to
+   * another's, which takes five times as long. Where that turns out to wait for a disk, the next piece is read while one is lent.
    */
   async *stream(range: FileRange): AsyncGenerator<Uint8Array, void, undefined> {
+    const endBytes = range.offsetBytes + range.sizeBytes;
+    const { signal } = range;
+    throwIfCancelled(signal);
+    const room = new Uint8Array(this.#wanted(range.offsetBytes, endBytes, READ_BYTES_HERE));
+    let at = range.offsetBytes;
+    let waitedMs = 0;
+    while (waitedMs <= WAITED_MS_MAX + (at - range.offsetBytes) / BYTES_PER_MS) {
+      const startedMs = performance.now();
+      const piece = room.subarray(0, this.#wanted(at, endBytes, room.length));
+      const filledBytes = this.#readHere(piece, at);
+      waitedMs += performance.now() - startedMs;
+      if (filledBytes === 0) return;
+      yield piece.subarray(0, filledBytes);
+      throwIfCancelled(signal);
+      if (Math.floor(at / TURN_BYTES) !== Math.floor((at + filledBytes) / TURN_BYTES)) await setImmediate();
+      at += filledBytes;
+    }
+    yield* this.#streamAhead({ offsetBytes: at, sizeBytes: endBytes - at, signal });
+  }
+
+  /** The same; while a piece is lent the next is read, so that its user need not wait for it. */
+  async *#streamAhead(range: FileRange): AsyncGenerator<Uint8Array, void, undefined> {
     const endBytes = range.offsetBytes + range.sizeBytes;
     const rooms = [new Uint8Array(0), new Uint8Array(0)];
     let at = range.offsetBytes;
     const readNext = async (): Promise<Uint8Array> => {
-      // The size known from opening keeps the last read, and small files, from taking a whole buffer.
-      const wanted = Math.max(0, Math.min(READ_BYTES, endBytes - at, Math.max(this.sizeBytes - at, 1)));
+      const wanted = this.#wanted(at, endBytes, READ_BYTES_AHEAD);
       let room = rooms.shift() ?? new Uint8Array(wanted);
       if (room.length < wanted) room = new Uint8Array(wanted);
       rooms.push(room);
@@ -126,7 +158,6 @@ export class OpenFile {
       reading.catch(() => undefined); // Whoever asks for it hears of its failure; whoever stops early does not.
       return reading;
     };
-    throwIfCancelled(range.signal);
     let next = begin();
     try {
       for (;;) {
@@ -138,6 +169,22 @@ export class OpenFile {
       }
     } finally {
       await Promise.allSettled([next]); // The file may be closed after this.
+    }
+  }
+
+  /** Bytes to ask for. The size known from opening keeps the last read, and small files, from taking a whole buffer. */
+  #wanted(at: number, endBytes: number, bytesMax: number): number {
+    return Math.max(0, Math.min(bytesMax, endBytes - at, Math.max(this.sizeBytes - at, 1)));
+  }
+
+  /** Reads some of the bytes, and returns how many: none only at the end of the file. */
+  #readHere(bytes: Uint8Array, offsetBytes: number): number {
+    try {
+      const filledBytes = readSync(this.#file.fd, bytes, 0, bytes.length, offsetBytes);
+      this.#count.bytes += filledBytes;
+      return filledBytes;
+    } catch (cause) {
+      throw fileError(cause, this.#label, this.#path);
     }
   }
 

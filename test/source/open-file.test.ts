@@ -1,8 +1,8 @@
-/** Files read by ranges, ahead of whoever takes them. */
+/** Files read by ranges, as they are asked for or ahead of that. */
 import { writeFileSync } from "node:fs";
 import path from "node:path";
 
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 
 import { concatBytes } from "../../src/base/bytes.ts";
 import { OpenFile } from "../../src/source/_open-file.ts";
@@ -18,8 +18,15 @@ beforeEach(() => {
   writeFileSync(path.join(folder.path, "f"), CONTENT);
 });
 afterEach(() => {
+  vi.restoreAllMocks();
   folder.remove();
 });
+
+/** From now on every read seems to wait for a disk. */
+function slowDown(): void {
+  let nowMs = 0;
+  vi.spyOn(performance, "now").mockImplementation(() => (nowMs += 30));
+}
 
 const open = (): Promise<OpenFile> => OpenFile.open(path.join(folder.path, "f"), "f", count);
 
@@ -33,38 +40,79 @@ async function collect(pieces: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
   return concatBytes(...found);
 }
 
-test.each([
-  [0, CONTENT.length],
-  [1, 10],
-  [1_000_000, 524_288],
-  [3, 1_048_576],
-  [1_700_000, 1],
-  // More than there is.
-  [5, 5_000_000],
-  [2_000_000, 10],
-  [0, 0],
-])("from byte %i, %i bytes come as they are", async (offsetBytes, sizeBytes) => {
+describe.each([
+  ["memory", false],
+  ["a disk", true],
+])("from %s", (_, isSlow) => {
+  test.each([
+    [0, CONTENT.length],
+    [1, 10],
+    [1_000_000, 524_288],
+    [3, 1_048_576],
+    [1_700_000, 1],
+    // More than there is.
+    [5, 5_000_000],
+    [2_000_000, 10],
+    [0, 0],
+  ])("from byte %i, %i bytes come as they are", async (offsetBytes, sizeBytes) => {
+    if (isSlow) slowDown();
+    const file = await open();
+    const found = await collect(file.stream({ offsetBytes, sizeBytes }));
+    expect(Buffer.compare(found, CONTENT.subarray(offsetBytes, offsetBytes + sizeBytes))).toBe(0);
+    expect(count.bytes).toBe(found.length);
+    await file.close();
+  });
+});
+
+test("what is there at once is read as it is asked for, and other work has its turn meanwhile", async () => {
+  vi.spyOn(performance, "now").mockReturnValue(0);
+  writeFileSync(path.join(folder.path, "f"), Buffer.alloc(9_000_000, 1));
   const file = await open();
-  const found = await collect(file.stream({ offsetBytes, sizeBytes }));
-  expect(Buffer.compare(found, CONTENT.subarray(offsetBytes, offsetBytes + sizeBytes))).toBe(0);
-  expect(count.bytes).toBe(found.length);
+  let turns = 0;
+  const timer = setInterval(() => turns++, 0);
+  let readBytes = 0;
+  for await (const piece of file.stream({ offsetBytes: 0, sizeBytes: 9_000_000 })) {
+    readBytes += piece.length;
+    expect(count.bytes).toBe(readBytes);
+    const untilMs = Date.now() + 2;
+    while (Date.now() < untilMs); // So that the timer has something to tell.
+  }
+  clearInterval(timer);
+  expect(readBytes).toBe(9_000_000);
+  expect(turns).toBeGreaterThanOrEqual(2);
+  await file.close();
+});
+
+test("what comes from a disk is read ahead", async () => {
+  slowDown();
+  const file = await open();
+  const pieces = file.stream({ offsetBytes: 0, sizeBytes: CONTENT.length });
+  expect((await pieces.next()).value?.length).toBe(131_072);
+  expect((await pieces.next()).value?.length).toBe(524_288);
+  await vi.waitFor(() => {
+    expect(count.bytes).toBe(131_072 + 2 * 524_288);
+  });
+  await pieces.return();
   await file.close();
 });
 
 test("whoever stops early can close the file at once", async () => {
+  slowDown();
   const file = await open();
   const pieces = file.stream({ offsetBytes: 0, sizeBytes: CONTENT.length });
+  await pieces.next();
   expect((await pieces.next()).value?.length).toBe(524_288);
   await pieces.return();
   await file.close();
   // What was read ahead is all that was read besides.
-  expect(count.bytes).toBeLessThanOrEqual(2 * 524_288);
+  expect(count.bytes).toBeLessThanOrEqual(131_072 + 2 * 524_288);
 });
 
 test("a read ahead that fails is heard of by who asks for it, and by nobody else", async () => {
   const unhandled: unknown[] = [];
   const listen = (error: unknown): number => unhandled.push(error);
   process.on("unhandledRejection", listen);
+  slowDown();
   try {
     const file = await open();
     const pieces = file.stream({ offsetBytes: 0, sizeBytes: CONTENT.length });
@@ -83,10 +131,20 @@ test("a read ahead that fails is heard of by who asks for it, and by nobody else
   }
 });
 
-test("a signal ends it between two pieces", async () => {
+test("a read that fails names the file", async () => {
+  const file = await open();
+  const pieces = file.stream({ offsetBytes: 0, sizeBytes: CONTENT.length });
+  await pieces.next();
+  await file.close();
+  await expect(pieces.next()).rejects.toMatchObject({ code: "SOURCE_UNAVAILABLE" });
+});
+
+test.each([false, true])("a signal ends it between two pieces (from a disk: %s)", async (isSlow) => {
+  if (isSlow) slowDown();
   const abort = new AbortController();
   const file = await open();
   const pieces = file.stream({ offsetBytes: 0, sizeBytes: CONTENT.length, signal: abort.signal });
+  await pieces.next();
   await pieces.next();
   abort.abort();
   await expect(pieces.next()).rejects.toMatchObject({ code: "CANCELLED" });
