@@ -25,6 +25,7 @@ import { imageFileName } from "../store/image-name.ts";
 import { compileLater } from "./compile-later.ts";
 import { openContext, type CommonOptions } from "./context.ts";
 import { dryRun, registryOptions, type RegistryCliOptions } from "./_registry.ts";
+import { keepFreedMemory } from "./keep-freed-memory.ts";
 import type { Output } from "./output.ts";
 import { parseSize, parseSizeRequest } from "./parse-size.ts";
 
@@ -71,6 +72,7 @@ interface Outcome {
 /** Converts and prints what came of it. */
 export async function convert(reference: string, options: ConvertOptions, use: Use): Promise<void> {
   compileLater();
+  keepFreedMemory();
   try {
     const job = await parseJob(reference, options, use.signal);
     if (options.mtime === undefined && job.mtimePolicy.kind !== "preserve") {
