@@ -1,5 +1,6 @@
+// ⚡ uses: Buffer
 /** Numbers of any size and byte strings in a growing row of bytes, and back (docs/format/conventions.md, "Varints"). */
-import { toByteString, writeByteString, type ByteString } from "./bytes.ts";
+import { asByteString, writeByteString, type ByteString } from "./bytes.ts";
 import { assert, LambdaImgError } from "./error.ts";
 
 /** Writes one value after another. */
@@ -65,11 +66,12 @@ export class BinaryWriter {
 
 /** Reads what a BinaryWriter wrote; every call throws STORE_INVALID where the bytes are not that. */
 export class BinaryReader {
-  readonly #bytes: Uint8Array;
+  /** A Buffer makes a string of some of its bytes without a view of them. A million entries have two million. */
+  readonly #bytes: Buffer;
   #at = 0;
 
   constructor(bytes: Uint8Array) {
-    this.#bytes = bytes;
+    this.#bytes = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   }
 
   get isAtEnd(): boolean {
@@ -99,18 +101,22 @@ export class BinaryReader {
 
   /** A copy. */
   bytes(): Uint8Array {
-    return this.#view().slice();
+    const start = this.#skip();
+    return new Uint8Array(this.#bytes.subarray(start, this.#at));
   }
 
   text(): ByteString {
-    return toByteString(this.#view());
+    const start = this.#skip();
+    return asByteString(start === this.#at ? "" : this.#bytes.toString("latin1", start, this.#at));
   }
 
-  #view(): Uint8Array {
+  /** Goes behind a length and so many bytes; returns where these begin. */
+  #skip(): number {
     const length = this.number();
     if (length > this.#bytes.length - this.#at) throw invalid("it ends in a text");
+    const start = this.#at;
     this.#at += length;
-    return this.#bytes.subarray(this.#at - length, this.#at);
+    return start;
   }
 }
 

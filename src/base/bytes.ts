@@ -20,6 +20,11 @@ export function fromByteString(text: ByteString): Uint8Array {
   return new Uint8Array(Buffer.from(text, "latin1"));
 }
 
+/** The same bytes as a string that shares no memory with another. */
+export function copyByteString(text: ByteString): ByteString {
+  return Buffer.from(text, "latin1").toString("latin1") as ByteString;
+}
+
 /** The little-endian 32-bit word of four bytes that are there. */
 export function wordAt(bytes: ByteString, offset: number): number {
   const low = bytes.charCodeAt(offset) | (bytes.charCodeAt(offset + 1) << 8);

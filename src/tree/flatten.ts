@@ -30,6 +30,12 @@ interface AsideFile {
   inode: TreeInode | undefined;
 }
 
+/** Where an entry was put: of its path what comes before its name, the slash included, and the directory that this leads to. */
+interface LastPlace {
+  readonly prefix: string;
+  readonly parent: Map<ByteString, TreeInode>;
+}
+
 /** Layers in, tree out. Memory is proportional to the number of inodes; no bytes of files are held. */
 export class Flattener {
   readonly #root: TreeInode = TreeInode.directory(0, -1);
@@ -43,6 +49,8 @@ export class Flattener {
   #inodeCount = 1;
   /** That of the last entry: the next one's mostly is the same. */
   #ownership: Ownership = { uid: 0, gid: 0, xattrs: undefined };
+  /** Of the last entry, as long as no name was taken away: the next one mostly lies there, too. */
+  #lastPlace: LastPlace | undefined;
 
   /**
    * Puts the next layer on top. Whiteouts and opaque markers come first, whatever their place in the layer: they
@@ -63,12 +71,11 @@ export class Flattener {
     ordinal = -1;
     for (const entry of entries) {
       ordinal++;
-      const names = splitPath(entry.path);
       const slot = slots[ordinal] ?? -1;
+      const names = entry.path.includes(WHITEOUT_PREFIX) ? splitPath(entry.path) : [];
       // What lies below a name with the prefix is no content either: AUFS kept its links in `.wh..wh.plnk/`.
-      if (entry.path.includes(WHITEOUT_PREFIX) && names.some((name) => name.startsWith(WHITEOUT_PREFIX)))
-        this.#passOver(names, entry, slot);
-      else this.#put(names, entry, slot);
+      if (names.some((name) => name.startsWith(WHITEOUT_PREFIX))) this.#passOver(names, entry, slot);
+      else this.#put(entry, slot);
     }
     for (const aside of this.#aside.values()) this.#dropAside(aside);
     this.#aside.clear();
@@ -125,15 +132,15 @@ export class Flattener {
     if (inode === undefined || inode.nameCount === 0) this.#hide(this.#layerIndex, entry.body);
   }
 
-  #put(names: ByteString[], entry: LayerEntry, slot: number): void {
-    const name = names.pop();
-    if (name === undefined) {
+  #put(entry: LayerEntry, slot: number): void {
+    const place = this.#placeOf(entry);
+    if (place === undefined) {
       if (entry.type !== "dir")
         throw invalid(entry, `expected a directory for the root, found a ${entry.type}`);
       this.#root.setAttributes(entry, this.#ownershipOf(entry));
       return;
     }
-    const parent = this.#makeDirectory(names, entry);
+    const { parent, name } = place;
     const old = parent.get(name);
     if (entry.type === "hardlink") {
       this.#link(parent, name, entry);
@@ -146,6 +153,23 @@ export class Flattener {
       if (old !== undefined) this.#removeName(parent, name, old);
       parent.set(ownByteString(name), this.#newInode(entry, slot));
     }
+  }
+
+  /** The directory that the entry goes into, and its name there; `undefined` for the root. */
+  #placeOf(entry: LayerEntry): { parent: Map<ByteString, TreeInode>; name: ByteString } | undefined {
+    const { path } = entry;
+    const last = this.#lastPlace;
+    if (last !== undefined && path.startsWith(last.prefix)) {
+      const name = path.slice(last.prefix.length);
+      if (isPlainName(name)) return { parent: last.parent, name: asByteString(name) };
+    }
+    const names = splitPath(path);
+    const name = names.pop();
+    if (name === undefined) return undefined;
+    const parent = this.#makeDirectory(names, entry);
+    if (path.endsWith(`/${name}`))
+      this.#lastPlace = { prefix: path.slice(0, path.length - name.length), parent };
+    return { parent, name };
   }
 
   #link(parent: Map<ByteString, TreeInode>, name: ByteString, entry: LayerEntry): void {
@@ -259,6 +283,7 @@ export class Flattener {
 
   /** Takes a name away; of what lies below a directory, every inode loses the names it had there. */
   #removeName(children: Map<ByteString, TreeInode>, name: ByteString, inode: TreeInode): void {
+    this.#lastPlace = undefined; // It may have led there.
     children.delete(name);
     const gone = [inode];
     for (let next = gone.pop(); next !== undefined; next = gone.pop()) {
@@ -271,6 +296,12 @@ export class Flattener {
   #hide(layerIndex: number, body: FileBody | undefined): void {
     if (body !== undefined && body.runs.length > 0) this.#hidden.add(layerIndex);
   }
+}
+
+/** Whether the end of a path is a name that stands for itself, and may be one. */
+function isPlainName(name: string): boolean {
+  const isPart = name === "" || name === "." || name === ".." || name.includes("/");
+  return !isPart && name.length <= NAME_BYTES_MAX;
 }
 
 function checkSymlink(entry: LayerEntry): void {

@@ -1,11 +1,5 @@
 /** Paths of layer entries as lists of names (image-spec layer.md; tar archives write them in many ways). */
-import {
-  asByteString,
-  fromByteString,
-  showByteString,
-  toByteString,
-  type ByteString,
-} from "../base/bytes.ts";
+import { asByteString, copyByteString, showByteString, type ByteString } from "../base/bytes.ts";
 import { LambdaImgError } from "../base/error.ts";
 import { NAME_BYTES_MAX } from "../base/limit.ts";
 
@@ -41,7 +35,7 @@ const SLICED_LENGTH_MIN = 13;
  * what it was cut from: of a million names in a tree, each would hold its whole path.
  */
 export function ownByteString(text: ByteString): ByteString {
-  return text.length < SLICED_LENGTH_MIN ? text : toByteString(fromByteString(text));
+  return text.length < SLICED_LENGTH_MIN ? text : copyByteString(text);
 }
 
 /** The error for a name that no Linux file system can hold. */

@@ -7,6 +7,7 @@ import {
   concatBytes,
   copyOf,
   equalBytes,
+  copyByteString,
   fromByteString,
   fromHex,
   isAllZero,
@@ -40,6 +41,7 @@ describe("byte strings", () => {
         const text = toByteString(bytes);
         const back = fromByteString(text);
         expect(text).toHaveLength(bytes.length);
+        expect(copyByteString(text)).toBe(text);
         expect(back).toEqual(bytes);
         expect(back.buffer.byteLength).toBe(bytes.length);
         const target = new Uint8Array(bytes.length + 2).fill(9);

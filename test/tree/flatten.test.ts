@@ -284,6 +284,37 @@ test("name counts are right after every way to lose a name", () => {
   expect(count(layerEntry(".wh.a"), layerEntry(".wh.b"), layerEntry(".wh.d"))).toBe(1);
 });
 
+test("an entry goes where its path leads by then, though the one before it lay there as well", () => {
+  const names = (root: Inode, path: string): string[] => [...(at(root, path).children?.keys() ?? [])];
+  const linked = flatten([
+    directory("b"),
+    layerEntry("a/1"),
+    symlink("a", "b"),
+    layerEntry("a/2"),
+    layerEntry("a/3"),
+  ]);
+  expect(names(linked, "b")).toEqual(["2", "3"]);
+  expect(
+    names(flatten([directory("a"), layerEntry("a/1")], [layerEntry(".wh.a"), layerEntry("a/2")]), "a"),
+  ).toEqual(["2"]);
+  expect(codeOf([layerEntry("a/1"), layerEntry("a"), layerEntry("a/2")])).toBe("TREE_INVALID");
+  // Ends of paths that are no names.
+  const odd = flatten([
+    layerEntry("a/b/1"),
+    layerEntry("a/b/c/2"),
+    directory("a/b/"),
+    directory("a/b/."),
+    layerEntry("a/b/../3"),
+    layerEntry("a/b/..//4"),
+    layerEntry("a/b//5"),
+  ]);
+  expect([names(odd, "a"), names(odd, "a/b")]).toEqual([
+    ["b", "3", "4"],
+    ["1", "c", "5"],
+  ]);
+  expect(codeOf([layerEntry("a/1"), layerEntry(`a/${"n".repeat(256)}`)])).toBe("PATH_TOO_LONG");
+});
+
 test("5000 levels of directories are made, linked to and taken away", () => {
   const deep = Array.from({ length: 5000 }, (_, i) => `d${i % 10}`).join("/");
   const root = flatten([layerEntry("a"), link(`${deep}/a`, "a")]);
