@@ -19,13 +19,13 @@ import type { SpareThread } from "./spare-thread.ts";
 
 /** Chunks that wait at one thread: enough that it never idles, few enough that memory stays flat. */
 const QUEUE_A_THREAD = 4;
-/** And besides: a thread takes some 40 ms to start, and the main one need not stand still for that. */
+/** And besides: a thread takes some 70 ms to start, and the main one need not stand still for that. */
 const QUEUE_AT_START = 12;
 
 /**
- * A pool of sealing threads. The first starts with the first chunk; another one when the queue is full and none is starting, so
- * that there are as many as keep up with what comes: each takes some 12 MiB. A chunk that would have to wait at the end of a full
- * queue is sealed in the calling thread, which would wait as well.
+ * A pool of sealing threads. The first is the spare one, or starts with the first chunk; another one starts when the queue is full and
+ * none is starting, so that there are as many as keep up with what comes: each takes some 12 MiB. A chunk that would have to wait at
+ * the end of a full queue is sealed in the calling thread, which would wait as well.
  */
 export class WorkerSealer implements ChunkSealer {
   readonly #start: SealingStart;

@@ -144,7 +144,7 @@ describe.skipIf(!isBuilt)("lambda-img convert (needs npm run build)", () => {
 
   test("leaves the store as it was when the image turns out to be broken", async () => {
     await home.run(["convert", "oci:app"]);
-    // Directories of chunks may stay behind (docs/format/store.md, "Publishing").
+    // Directories of chunks may stay behind (docs/format/store.md, "Staging").
     const files = (): string[] =>
       readdirSync(home.storePath, { recursive: true, withFileTypes: true })
         .filter((item) => item.isFile())

@@ -1,7 +1,7 @@
 /** Threads run what is built: the program of a thread is found beside the module that starts it. */
 import { existsSync } from "node:fs";
 import path from "node:path";
-import type { Worker } from "node:worker_threads";
+import type * as Threads from "node:worker_threads";
 
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 
@@ -13,23 +13,12 @@ import { sealChunk } from "../../src/crypto/chunk-seal.ts";
 import { DirectoryStore } from "../../src/store/directory-store.ts";
 import { temporaryDirectory } from "../support/oci-layout.ts";
 import { SALT } from "./_memory.ts";
+import { threads } from "./_threads.ts";
 
-const threads = vi.hoisted(() => ({ areRefused: false, made: [] as Worker[] }));
+// Moved before all imports, so that it imports what it needs itself.
 vi.mock("node:worker_threads", async (load) => {
-  const real = await load<{ Worker: typeof Worker }>();
-  return {
-    ...real,
-    Worker: class extends real.Worker {
-      constructor(...given: ConstructorParameters<typeof Worker>) {
-        // As node has it where a limit on processes is reached.
-        if (threads.areRefused) {
-          throw Object.assign(new Error("EAGAIN"), { code: "ERR_WORKER_INIT_FAILED" });
-        }
-        super(...given);
-        threads.made.push(this);
-      }
-    },
-  };
+  const { watched } = await import("./_threads.ts");
+  return watched(await load<typeof Threads>());
 });
 
 const BUILT = path.resolve(import.meta.dirname, "../../dist/convert");
