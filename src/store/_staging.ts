@@ -13,10 +13,10 @@ import { errnoOf } from "../base/error.ts";
 import { isProcessRunning } from "../base/process-id.ts";
 import { CHUNK_BYTES, chunkNameOf, type ChunkName } from "../chunk/chunk.ts";
 import { chunkPath, retryWithDirectory, type ChunkWriterPlace } from "./chunk-writer.ts";
-import { fileBytes, namesIn } from "./_file.ts";
+import { fileBytes, isChunkFile, namesIn } from "./_file.ts";
 
-/** After so many moves other work of the process has its turn. */
-const MOVES_A_SPELL = 200;
+/** After so many chunks other work of the process has its turn. */
+const CHUNKS_A_SPELL = 200;
 
 /** Puts the staged chunks among the store's. Returns a name that is neither staged nor there, if any is. */
 export async function publishStaged(
@@ -24,12 +24,12 @@ export async function publishStaged(
   names: Iterable<ChunkName>,
 ): Promise<ChunkName | undefined> {
   const staged = new Set(await namesIn(place.sessionDirectory));
-  let moveCount = 0;
+  let count = 0;
   for (const name of names) {
-    if (++moveCount % MOVES_A_SPELL === 0) await setImmediate();
+    if (++count % CHUNKS_A_SPELL === 0) await setImmediate();
     const path = chunkPath(place.chunksDirectory, name);
     if (staged.has(name) && moveChunk(join(place.sessionDirectory, name), path)) continue;
-    if ((await fileBytes(path)) !== CHUNK_BYTES) return name;
+    if (!isChunkFile(path)) return name;
   }
   return undefined;
 }

@@ -8,7 +8,7 @@ import { releaseBytes } from "../base/release.ts";
 import { CHUNK_BYTES, type ChunkName } from "../chunk/chunk.ts";
 import type { PutOutcome } from "./store.ts";
 import { ChunkFiles } from "./_chunk-files.ts";
-import { storeError } from "./_file.ts";
+import { isChunkFile, storeError } from "./_file.ts";
 
 /** Where a ChunkWriter writes: plain data that can be sent to a worker thread. */
 export interface ChunkWriterPlace {
@@ -48,10 +48,7 @@ export class ChunkWriter {
     assert(sealed.length === CHUNK_BYTES, "a sealed chunk has 512 KiB");
     const path = chunkPath(this.#place.chunksDirectory, name);
     try {
-      const status = statSync(path, { throwIfNoEntry: false });
-      // A crash without a barrier can leave a shorter file: that one is replaced.
-      const isWhole = status?.isFile() === true && status.size === CHUNK_BYTES;
-      if (isWhole && !(this.#place.isComparing && isOther(path, sealed))) return "present";
+      if (isChunkFile(path) && !(this.#place.isComparing && isOther(path, sealed))) return "present";
       this.#makeDirectory(path);
       return await this.#stage(join(this.#place.sessionDirectory, name), sealed);
     } catch (error) {
