@@ -18,28 +18,31 @@ export interface DirHash {
 
 /** Hashes a name with the file system's seed (four 32-bit words; s_hash_seed). */
 export function hashName(name: ByteString, seed: readonly [number, number, number, number]): DirHash {
-  const state = new Uint32Array(seed);
-  const words = new Uint32Array(8);
+  STATE.set(seed);
   for (let at = 0; at < name.length; at += NAME_BYTES_A_ROUND) {
-    fillWords(words, name, at);
-    halfMd4(state, words);
+    fillWords(WORDS, name, at);
+    halfMd4(STATE, WORDS);
   }
   // The low bit marks "continued in the next block" in the index, and the last position is taken.
-  let hash = ((state[1] ?? 0) & ~1) >>> 0;
+  let hash = ((STATE[1] ?? 0) & ~1) >>> 0;
   if (hash === (HTREE_EOF_32BIT << 1) >>> 0) hash = ((HTREE_EOF_32BIT - 1) << 1) >>> 0;
-  return { hash, minor: state[2] ?? 0 };
+  return { hash, minor: (STATE[2] ?? 0) >>> 0 };
 }
 
+// For all names: an image has millions, and memory of its own for each would cost more than its hash.
+const STATE = new Int32Array(4);
+const WORDS = new Int32Array(8);
+
 /** str2hashbuf_unsigned: 32 bytes of the name as 8 big-endian words, the rest filled with the length left. */
-function fillWords(words: Uint32Array, name: ByteString, from: number): void {
+function fillWords(words: Int32Array, name: ByteString, from: number): void {
   const left = name.length - from;
-  let pad = (left | (left << 8)) >>> 0;
-  pad = (pad | (pad << 16)) >>> 0;
+  let pad = left | (left << 8);
+  pad |= pad << 16;
   words.fill(pad);
   const taken = Math.min(left, NAME_BYTES_A_ROUND);
   let value = pad;
   for (let i = 0; i < taken; i++) {
-    value = (name.charCodeAt(from + i) + (value << 8)) >>> 0;
+    value = (name.charCodeAt(from + i) + (value << 8)) | 0;
     if (i % 4 === 3) {
       words[i >> 2] = value;
       value = pad;
@@ -48,33 +51,54 @@ function fillWords(words: Uint32Array, name: ByteString, from: number): void {
   if (taken < NAME_BYTES_A_ROUND) words[taken >> 2] = value;
 }
 
-const ROUND_1 = [0, 1, 2, 3, 4, 5, 6, 7] as const;
-const ROUND_2 = [1, 3, 5, 7, 0, 2, 4, 6] as const;
-const ROUND_3 = [3, 7, 2, 6, 1, 5, 0, 4] as const;
-const SHIFTS_1 = [3, 7, 11, 19] as const;
-const SHIFTS_2 = [3, 5, 9, 13] as const;
-const SHIFTS_3 = [3, 9, 11, 15] as const;
+const STEPS_A_ROUND = 8;
+/** Of each round: which word a step adds, and how far it turns. */
+const ORDERS_1 = Uint8Array.of(0, 1, 2, 3, 4, 5, 6, 7);
+const ORDERS_2 = Uint8Array.of(1, 3, 5, 7, 0, 2, 4, 6);
+const ORDERS_3 = Uint8Array.of(3, 7, 2, 6, 1, 5, 0, 4);
+const SHIFTS_1 = Uint8Array.of(3, 7, 11, 19, 3, 7, 11, 19);
+const SHIFTS_2 = Uint8Array.of(3, 5, 9, 13, 3, 5, 9, 13);
+const SHIFTS_3 = Uint8Array.of(3, 9, 11, 15, 3, 9, 11, 15);
 
-/** half_md4_transform: three rounds of eight steps. */
-function halfMd4(state: Uint32Array, words: Uint32Array): void {
-  let [a, b, c, d] = [state[0] ?? 0, state[1] ?? 0, state[2] ?? 0, state[3] ?? 0];
-  const step = (mixed: number, shift: number): void => {
-    const sum = (a + mixed) >>> 0;
-    const turned = ((sum << shift) | (sum >>> (32 - shift))) >>> 0;
-    // The next step's a, b, c, d: what the kernel's macro writes as ROUND(f, d, a, b, c, …).
-    [a, b, c, d] = [d, turned, b, c];
-  };
-  ROUND_1.forEach((word, i) => {
-    step((d ^ (b & (c ^ d))) + (words[word] ?? 0), SHIFTS_1[i % 4] ?? 0);
-  });
-  ROUND_2.forEach((word, i) => {
-    step((b & c) + ((b ^ c) & d) + (words[word] ?? 0) + K2, SHIFTS_2[i % 4] ?? 0);
-  });
-  ROUND_3.forEach((word, i) => {
-    step((b ^ c ^ d) + (words[word] ?? 0) + K3, SHIFTS_3[i % 4] ?? 0);
-  });
+/**
+ * half_md4_transform: three rounds of eight steps. What the kernel's macro writes as ROUND(f, d, a, b, c, ...) next, is the turn of
+ * the four variables here.
+ */
+function halfMd4(state: Int32Array, words: Int32Array): void {
+  let a = state[0] ?? 0;
+  let b = state[1] ?? 0;
+  let c = state[2] ?? 0;
+  let d = state[3] ?? 0;
+  for (let i = 0; i < STEPS_A_ROUND; i++) {
+    const mixed = (d ^ (b & (c ^ d))) + (words[ORDERS_1[i] ?? 0] ?? 0);
+    const turned = turn((a + mixed) | 0, SHIFTS_1[i] ?? 0);
+    a = d;
+    d = c;
+    c = b;
+    b = turned;
+  }
+  for (let i = 0; i < STEPS_A_ROUND; i++) {
+    const mixed = (b & c) + ((b ^ c) & d) + (words[ORDERS_2[i] ?? 0] ?? 0) + K2;
+    const turned = turn((a + mixed) | 0, SHIFTS_2[i] ?? 0);
+    a = d;
+    d = c;
+    c = b;
+    b = turned;
+  }
+  for (let i = 0; i < STEPS_A_ROUND; i++) {
+    const mixed = (b ^ c ^ d) + (words[ORDERS_3[i] ?? 0] ?? 0) + K3;
+    const turned = turn((a + mixed) | 0, SHIFTS_3[i] ?? 0);
+    a = d;
+    d = c;
+    c = b;
+    b = turned;
+  }
   state[0] = (state[0] ?? 0) + a;
   state[1] = (state[1] ?? 0) + b;
   state[2] = (state[2] ?? 0) + c;
   state[3] = (state[3] ?? 0) + d;
+}
+
+function turn(word: number, bits: number): number {
+  return (word << bits) | (word >>> (32 - bits));
 }

@@ -1,5 +1,5 @@
 /** One block of directory entries (kernel documentation, "Linear (Classic) Directories"). */
-import { writeByteString, viewOf, type ByteString } from "../base/bytes.ts";
+import { putUint16, putUint32, writeByteString, type ByteString } from "../base/bytes.ts";
 import { assert } from "../base/error.ts";
 import { alignUp } from "../base/units.ts";
 import { BLOCK_BYTES, FT_DIR_CSUM } from "./constants.ts";
@@ -33,21 +33,20 @@ export function directoryEntryBytes(name: ByteString): number {
 /** One block of entries: the last one's length reaches to the tail, and the tail holds the checksum. */
 export function encodeEntryBlock(entries: readonly DirectoryEntry[], inodeNumber: number): Uint8Array {
   const block = new Uint8Array(BLOCK_BYTES);
-  const view = viewOf(block);
   let at = 0;
   entries.forEach(({ name, inodeNumber: named, fileType }, i) => {
     const length = i === entries.length - 1 ? DIRECTORY_ROOM_BYTES - at : directoryEntryBytes(name);
     assert(length >= directoryEntryBytes(name), "directory entries fit their block");
-    view.setUint32(at, named, true);
-    view.setUint16(at + 4, length, true);
-    view.setUint8(at + 6, name.length);
-    view.setUint8(at + 7, fileType);
+    putUint32(block, at, named);
+    putUint16(block, at + 4, length);
+    block[at + 6] = name.length;
+    block[at + 7] = fileType;
     writeByteString(block, name, at + 8);
     at += length;
   });
   assert(at === DIRECTORY_ROOM_BYTES, "directory entries fill their block exactly");
-  view.setUint16(at + 4, TAIL_BYTES, true);
-  view.setUint8(at + 7, FT_DIR_CSUM);
-  view.setUint32(at + 8, crc32c(inodeSeed(inodeNumber), block.subarray(0, at)), true);
+  putUint16(block, at + 4, TAIL_BYTES);
+  block[at + 7] = FT_DIR_CSUM;
+  putUint32(block, at + 8, crc32c(inodeSeed(inodeNumber), block.subarray(0, at)));
   return block;
 }

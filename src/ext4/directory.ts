@@ -8,19 +8,28 @@ import {
   type DirectoryContent,
   type DirectoryEntry,
 } from "./directory-block.ts";
-import { encodeIndexedDirectory, indexedBlockCount } from "./htree.ts";
+import { encodeIndexedDirectory, indexedBlockCount, indexNames, type NameIndex } from "./htree.ts";
 
 /** `.` and `..` take 12 bytes each. */
 const DOTS_BYTES = 24;
 
-/** How many blocks the directory takes. One block is linear; whatever needs more is indexed, as the kernel does. */
-export function directoryBlockCount(names: readonly ByteString[], path: () => string): number {
-  return isLinear(names) ? 1 : indexedBlockCount(names, path);
+/**
+ * How a directory's names, which come in byte order, lie in its blocks: `undefined` where one block has them all, in that order.
+ * Whatever needs more is indexed, as the kernel does.
+ * @throws TREE_TOO_LARGE where an index does not reach
+ */
+export function layNames(names: readonly ByteString[], path: () => string): NameIndex | undefined {
+  return isLinear(names) ? undefined : indexNames(names, path);
 }
 
-/** The directory's blocks, with checksums. */
-export function encodeDirectory(content: DirectoryContent): Uint8Array[] {
-  if (!isLinear(content.entries.map((entry) => entry.name))) return encodeIndexedDirectory(content);
+/** How many blocks the directory takes. */
+export function directoryBlockCount(index: NameIndex | undefined): number {
+  return index === undefined ? 1 : indexedBlockCount(index);
+}
+
+/** The directory's blocks, with checksums. `index` is what `layNames` gives for the entries' names. */
+export function encodeDirectory(content: DirectoryContent, index: NameIndex | undefined): Uint8Array[] {
+  if (index !== undefined) return encodeIndexedDirectory(content, index);
   const dots: DirectoryEntry[] = [
     { name: asByteString("."), inodeNumber: content.inodeNumber, fileType: FT_DIR },
     { name: asByteString(".."), inodeNumber: content.parentInodeNumber, fileType: FT_DIR },

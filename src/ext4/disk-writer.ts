@@ -13,7 +13,7 @@ import {
   EXT4_EXTENTS_FL,
   EXT4_INDEX_FL,
   FIRST_INODE_NUMBER,
-  INODE_BYTES,
+  INODES_PER_BLOCK,
   S_IFREG,
   SUPERBLOCK_OFFSET,
 } from "./constants.ts";
@@ -22,9 +22,9 @@ import { encodeDirectory } from "./directory.ts";
 import type { DirectoryContent } from "./directory-block.ts";
 import { buildExtentTree, type Extent } from "./extent.ts";
 import { FILE_TYPES, deviceBlock, directoryLinkCount, modeOf } from "./file-type.ts";
-import { clampTime, encodeInode, I_BLOCK_BYTES, type InodeFields } from "./inode.ts";
+import { clampTime, encodeInode, I_BLOCK_BYTES, inodeRooms, type InodeFields } from "./inode.ts";
 import { sortedNames, valueKey, type InodePlace, type ValueInode } from "./metadata-needs.ts";
-import { consecutiveExtents, fileExtents, type DiskPlan } from "./plan.ts";
+import { consecutiveExtents, fileExtents, segmentStart, type DiskPlan } from "./plan.ts";
 import { CHECKSUM_SEED, CHUNK_BLOCKS } from "./profile.ts";
 import { encodeGroupDescriptors, encodeSuperblock, groupBlockCount, type GroupUse } from "./superblock.ts";
 import { encodeInodeXattrs, encodeXattrBlock, hashValue, placeXattrs } from "./xattr.ts";
@@ -38,6 +38,7 @@ export interface MetadataChunk {
 const NO_PLACE: InodePlace = {
   dataBlock: 0,
   dataBlockCount: 0,
+  nameIndex: undefined,
   extentBlock: 0,
   extentBlockCount: 0,
   xattrBlock: 0,
@@ -133,7 +134,7 @@ function* inodeRuns(plan: DiskPlan): Generator<BlockRun> {
     const inode = definite(plan.numbering.inodes[inodeNumber], "a planned inode exists");
     if (place.dataBlockCount > 0) {
       const makeBlocks = (): readonly Uint8Array[] => {
-        const blocks = dataBlocks(plan, inode);
+        const blocks = dataBlocks(plan, inode, place);
         assert(
           blocks.length === place.dataBlockCount,
           "an inode's metadata has the planned number of blocks",
@@ -167,8 +168,8 @@ function* xattrRuns(plan: DiskPlan): Generator<BlockRun> {
   }
 }
 
-function dataBlocks(plan: DiskPlan, inode: Inode): Uint8Array[] {
-  if (inode.type === "dir") return encodeDirectory(directoryContent(plan, inode));
+function dataBlocks(plan: DiskPlan, inode: Inode, { nameIndex }: InodePlace): Uint8Array[] {
+  if (inode.type === "dir") return encodeDirectory(directoryContent(plan, inode), nameIndex);
   return inode.type === "symlink" && inode.linkTarget.length >= I_BLOCK_BYTES
     ? [fromByteString(inode.linkTarget)]
     : [];
@@ -196,29 +197,28 @@ function extentsOf(plan: DiskPlan, inode: Inode, place: InodePlace): Extent[] {
 
 function* writeInodeTables(plan: DiskPlan, chunks: ChunkAssembler): Generator<MetadataChunk> {
   const { inodeTableStart } = plan.geometry;
-  const perBlock = BLOCK_BYTES / INODE_BYTES;
-  const values = new Map([...plan.valueInodes.values()].map((value) => [value.inodeNumber, value]));
-  const endNumber = plan.numbering.endNumber + values.size;
+  const { inodes, endNumber } = plan.numbering;
+  // They come behind the tree's inodes.
+  const values = [...plan.valueInodes.values()];
+  const fieldsOf = (inodeNumber: number): InodeFields | undefined => {
+    const inode = inodes[inodeNumber];
+    if (inode !== undefined) return inodeFields(plan, inode, inodeNumber);
+    const value = inodeNumber < endNumber ? undefined : values[inodeNumber - endNumber];
+    return value === undefined ? undefined : valueFields(value);
+  };
   // One block for all: the chunks take copies, and a million inodes would leave a quarter of a gigabyte for the collector.
   const block = new Uint8Array(BLOCK_BYTES);
-  for (let first = 1; first < endNumber; first += perBlock) {
+  const rooms = inodeRooms(block);
+  for (let first = 1; first < endNumber + values.length; first += INODES_PER_BLOCK) {
     let isUsed = false;
-    for (let inodeNumber = first; inodeNumber < first + perBlock; inodeNumber++) {
-      const inode = plan.numbering.inodes[inodeNumber];
-      const value = values.get(inodeNumber);
-      const fields =
-        inode !== undefined
-          ? inodeFields(plan, inode, inodeNumber)
-          : value !== undefined
-            ? valueFields(value)
-            : undefined;
+    for (let i = 0; i < INODES_PER_BLOCK; i++) {
+      const fields = fieldsOf(first + i);
       if (fields === undefined) continue;
       if (!isUsed) block.fill(0);
       isUsed = true;
-      const at = (inodeNumber - first) * INODE_BYTES;
-      encodeInode(block.subarray(at, at + INODE_BYTES), fields);
+      encodeInode(definite(rooms[i], "every inode of a block has its room"), fields);
     }
-    if (isUsed) yield* chunks.put(inodeTableStart + (first - 1) / perBlock, block);
+    if (isUsed) yield* chunks.put(inodeTableStart + (first - 1) / INODES_PER_BLOCK, block);
   }
 }
 
@@ -226,7 +226,8 @@ function inodeFields(plan: DiskPlan, inode: Inode, inodeNumber: number): InodeFi
   const place = plan.places.get(inodeNumber) ?? NO_PLACE;
   const hasExtents = inode.type === "file" || place.dataBlockCount > 0;
   const extents = hasExtents ? extentsOf(plan, inode, place) : [];
-  const dataBlockCount = extents.reduce((sum, { blockCount }) => sum + blockCount, 0);
+  let blockCount = place.extentBlockCount + (place.xattrBlock > 0 ? 1 : 0) + place.xattrValueBlockCount;
+  for (const extent of extents) blockCount += extent.blockCount;
   // A directory of more than one block has an index (directory.ts).
   const isIndexedDirectory = inode.type === "dir" && place.dataBlockCount > 1;
   return {
@@ -237,12 +238,7 @@ function inodeFields(plan: DiskPlan, inode: Inode, inodeNumber: number): InodeFi
     sizeBytes: sizeOf(inode, place),
     mtime: clampTime(inode.mtime).time,
     linkCount: inode.type === "dir" ? directoryLinkCount(inode) : inode.nameCount,
-    sectorCount:
-      (dataBlockCount +
-        place.extentBlockCount +
-        (place.xattrBlock > 0 ? 1 : 0) +
-        place.xattrValueBlockCount) *
-      SECTORS_PER_BLOCK,
+    sectorCount: blockCount * SECTORS_PER_BLOCK,
     flags: (hasExtents ? EXT4_EXTENTS_FL : 0) | (isIndexedDirectory ? EXT4_INDEX_FL : 0),
     iBlock: hasExtents
       ? buildExtentTree(extents, { inodeNumber, firstBlock: place.extentBlock }).iBlock
@@ -250,8 +246,9 @@ function inodeFields(plan: DiskPlan, inode: Inode, inodeNumber: number): InodeFi
     xattrBlock: place.xattrBlock,
     xattrBytes:
       inode.xattrs === undefined || place.xattrBlock > 0
-        ? new Uint8Array(0)
+        ? undefined
         : encodeInodeXattrs(placeXattrs(inode, () => `inode ${inodeNumber}`).inInode),
+    xattrValue: undefined,
   };
 }
 
@@ -284,7 +281,7 @@ function valueFields(planned: ValueInode): InodeFields {
     iBlock: buildExtentTree(consecutiveExtents(planned.dataBlock, blockCount), { ...planned, firstBlock: 0 })
       .iBlock,
     xattrBlock: 0,
-    xattrBytes: new Uint8Array(0),
+    xattrBytes: undefined,
     xattrValue: { referenceCount: planned.referenceCount, valueHash: hashValue(planned.value) },
   };
 }
@@ -295,8 +292,9 @@ function usedBlocks(plan: DiskPlan): Bitmap {
   used.setRange(0, 1 + geometry.descriptorBlocks);
   for (const inode of plan.numbering.inodes) {
     if (inode?.type !== "file") continue;
-    for (const { diskBlock, blockCount } of fileExtents(inode, plan.segmentStarts))
-      used.setRange(diskBlock, blockCount);
+    const start = segmentStart(inode, plan.segmentStarts);
+    for (const { segmentBlock, blockCount } of inode.body?.runs ?? [])
+      used.setRange(start + segmentBlock, blockCount);
   }
   for (const place of plan.places.values()) {
     used.setRange(place.dataBlock, place.dataBlockCount);

@@ -20,16 +20,12 @@ const ROOT_ENTRIES = 4;
 /** (4096 - 12) / 12, whose remainder of 4 bytes is the block's checksum. */
 const BLOCK_ENTRIES = 340;
 
-/** Extents of any length as extents that ext4 can hold. */
-export function splitExtents(runs: readonly Extent[]): Extent[] {
-  const extents: Extent[] = [];
-  for (const { fileBlock, diskBlock, blockCount } of runs) {
-    for (let at = 0; at < blockCount; at += EXTENT_BLOCKS_MAX) {
-      const length = Math.min(EXTENT_BLOCKS_MAX, blockCount - at);
-      extents.push({ fileBlock: fileBlock + at, diskBlock: diskBlock + at, blockCount: length });
-    }
+/** Adds a run of any length to a list, as extents that ext4 can hold. */
+export function addExtents(extents: Extent[], { fileBlock, diskBlock, blockCount }: Extent): void {
+  for (let at = 0; at < blockCount; at += EXTENT_BLOCKS_MAX) {
+    const length = Math.min(EXTENT_BLOCKS_MAX, blockCount - at);
+    extents.push({ fileBlock: fileBlock + at, diskBlock: diskBlock + at, blockCount: length });
   }
-  return extents;
 }
 
 /** How many blocks the tree of this many extents takes besides the root in the inode. */
@@ -48,34 +44,42 @@ export interface ExtentTree {
   readonly blocks: readonly Uint8Array[];
 }
 
+const NO_BLOCKS: readonly Uint8Array[] = [];
+
 /** Builds the tree of an inode: leaves first, then each level above, all in blocks from `firstBlock` on. */
 export function buildExtentTree(
   extents: readonly Extent[],
   place: { readonly inodeNumber: number; readonly firstBlock: number },
 ): ExtentTree {
-  const blocks: Uint8Array[] = [];
-  let level: LevelEntry[] = extents.map((extent) => ({ fileBlock: extent.fileBlock, extent, child: 0 }));
-  let depth = 0;
-  while (level.length > ROOT_ENTRIES) {
-    const above: LevelEntry[] = [];
-    for (let at = 0; at < level.length; at += BLOCK_ENTRIES) {
-      const members = level.slice(at, at + BLOCK_ENTRIES);
-      const bytes = new Uint8Array(BLOCK_BYTES);
-      encodeNode(bytes, members, { depth, entriesMax: BLOCK_ENTRIES });
-      const tailOffset = HEADER_BYTES + BLOCK_ENTRIES * ENTRY_BYTES;
-      putUint32(bytes, tailOffset, crc32c(inodeSeed(place.inodeNumber), bytes.subarray(0, tailOffset)));
-      above.push({
-        fileBlock: members[0]?.fileBlock ?? 0,
-        extent: undefined,
-        child: place.firstBlock + blocks.length,
-      });
-      blocks.push(bytes);
-    }
-    level = above;
-    depth++;
-  }
   const iBlock = new Uint8Array(I_BLOCK_BYTES);
-  encodeNode(iBlock, level, { depth, entriesMax: ROOT_ENTRIES });
+  // Nearly every file: a million of them notice each list that is made here.
+  if (extents.length <= ROOT_ENTRIES) {
+    encodeExtents(iBlock, extents, ROOT_ENTRIES);
+    return { iBlock, blocks: NO_BLOCKS };
+  }
+  const blocks: Uint8Array[] = [];
+  const addBlock = (fileBlock: number, encode: (bytes: Uint8Array) => void): Child => {
+    const bytes = new Uint8Array(BLOCK_BYTES);
+    encode(bytes);
+    const tailOffset = HEADER_BYTES + BLOCK_ENTRIES * ENTRY_BYTES;
+    putUint32(bytes, tailOffset, crc32c(inodeSeed(place.inodeNumber), bytes.subarray(0, tailOffset)));
+    blocks.push(bytes);
+    return { fileBlock, block: place.firstBlock + blocks.length - 1 };
+  };
+  let level = inNodes(extents).map((members) =>
+    addBlock(members[0]?.fileBlock ?? 0, (bytes) => {
+      encodeExtents(bytes, members, BLOCK_ENTRIES);
+    }),
+  );
+  let depth = 1;
+  for (; level.length > ROOT_ENTRIES; depth++) {
+    level = inNodes(level).map((members) =>
+      addBlock(members[0]?.fileBlock ?? 0, (bytes) => {
+        encodeIndex(bytes, members, { depth, entriesMax: BLOCK_ENTRIES });
+      }),
+    );
+  }
+  encodeIndex(iBlock, level, { depth, entriesMax: ROOT_ENTRIES });
   assert(
     blocks.length === extentBlockCount(extents.length),
     "the extent tree has the number of blocks planned",
@@ -83,30 +87,49 @@ export function buildExtentTree(
   return { iBlock, blocks };
 }
 
-/** A leaf's extent, or an index entry that names a block of the level below. */
-interface LevelEntry {
+/** A block of the level below, and the first block of the file in it. */
+interface Child {
   readonly fileBlock: number;
-  readonly extent: Extent | undefined;
-  readonly child: number;
+  readonly block: number;
 }
 
-function encodeNode(
-  bytes: Uint8Array,
-  entries: readonly LevelEntry[],
-  shape: { readonly depth: number; readonly entriesMax: number },
-): void {
-  putUint16(bytes, 0, EXTENT_MAGIC);
-  putUint16(bytes, 2, entries.length);
-  putUint16(bytes, 4, shape.entriesMax);
-  putUint16(bytes, 6, shape.depth);
-  entries.forEach(({ fileBlock, extent, child }, i) => {
-    const at = HEADER_BYTES + i * ENTRY_BYTES;
+function inNodes<T>(entries: readonly T[]): (readonly T[])[] {
+  const nodes: (readonly T[])[] = [];
+  for (let at = 0; at < entries.length; at += BLOCK_ENTRIES)
+    nodes.push(entries.slice(at, at + BLOCK_ENTRIES));
+  return nodes;
+}
+
+/** A leaf: depth 0. */
+function encodeExtents(bytes: Uint8Array, extents: readonly Extent[], entriesMax: number): void {
+  encodeHeader(bytes, extents.length, { depth: 0, entriesMax });
+  let at = HEADER_BYTES;
+  for (const { fileBlock, diskBlock, blockCount } of extents) {
     putUint32(bytes, at, fileBlock);
-    if (extent === undefined) {
-      putUint32(bytes, at + 4, child); // ei_leaf_lo
-    } else {
-      putUint16(bytes, at + 4, extent.blockCount); // ee_len
-      putUint32(bytes, at + 8, extent.diskBlock); // ee_start_lo
-    }
-  });
+    putUint16(bytes, at + 4, blockCount); // ee_len
+    putUint32(bytes, at + 8, diskBlock); // ee_start_lo
+    at += ENTRY_BYTES;
+  }
+}
+
+function encodeIndex(bytes: Uint8Array, children: readonly Child[], shape: NodeShape): void {
+  encodeHeader(bytes, children.length, shape);
+  let at = HEADER_BYTES;
+  for (const { fileBlock, block } of children) {
+    putUint32(bytes, at, fileBlock);
+    putUint32(bytes, at + 4, block); // ei_leaf_lo
+    at += ENTRY_BYTES;
+  }
+}
+
+interface NodeShape {
+  readonly depth: number;
+  readonly entriesMax: number;
+}
+
+function encodeHeader(bytes: Uint8Array, entryCount: number, { depth, entriesMax }: NodeShape): void {
+  putUint16(bytes, 0, EXTENT_MAGIC);
+  putUint16(bytes, 2, entryCount);
+  putUint16(bytes, 4, entriesMax);
+  putUint16(bytes, 6, depth);
 }

@@ -13,6 +13,7 @@ import {
   directoryEntryBytes,
   encodeEntryBlock,
   type DirectoryContent,
+  type DirectoryEntry,
 } from "./directory-block.ts";
 import { inodeSeed } from "./inode.ts";
 import { HASH_SEED } from "./profile.ts";
@@ -27,32 +28,47 @@ const NODE_ENTRIES_OFFSET = 8;
 const ROOT_ENTRIES_MAX = 507; // (4096 - 32 - 8) / 8
 const NODE_ENTRIES_MAX = 510; // (4096 - 8 - 8) / 8
 
-/** A part of the names in index order. */
+/** The names of a directory in the order of its index, and how they are divided among its leaves. */
+export interface NameIndex {
+  /** Places of the names in the list that they came from. */
+  readonly ordinals: Uint32Array;
+  readonly leaves: readonly Leaf[];
+}
+
+/** The names from `from` to before `to` in index order. */
 interface Leaf {
   /** The lowest hash that belongs here; its low bit is set where names of the hash begin in the leaf before. */
   readonly hash: number;
-  /** Places of the names in the list they came from. */
-  readonly ordinals: Uint32Array;
+  readonly from: number;
+  readonly to: number;
 }
 
 /**
- * How many blocks an indexed directory of these names takes.
+ * Divides a directory's names, which come in byte order, among leaves.
  * @throws TREE_TOO_LARGE where two levels of index do not reach
  */
-export function indexedBlockCount(names: readonly ByteString[], path: () => string): number {
-  const leafCount = makeLeaves(names).length;
-  if (leafCount > ROOT_ENTRIES_MAX * NODE_ENTRIES_MAX) {
+export function indexNames(names: readonly ByteString[], path: () => string): NameIndex {
+  const { ordinals, hashes } = orderNames(names);
+  const leaves = makeLeaves(names, ordinals, hashes);
+  if (leaves.length > ROOT_ENTRIES_MAX * NODE_ENTRIES_MAX) {
     throw new LambdaImgError(
       "TREE_TOO_LARGE",
-      `${path()}: directory too large: expected at most ${ROOT_ENTRIES_MAX * NODE_ENTRIES_MAX} blocks of entries, found ${leafCount}`,
+      `${path()}: directory too large: expected at most ${ROOT_ENTRIES_MAX * NODE_ENTRIES_MAX} blocks of entries, found ${leaves.length}`,
     );
   }
-  return 1 + nodeCountOf(leafCount) + leafCount;
+  return { ordinals, leaves };
 }
 
-/** The blocks in their logical order: root, index nodes if any, leaves. */
-export function encodeIndexedDirectory(content: DirectoryContent): Uint8Array[] {
-  const leaves = makeLeaves(content.entries.map((entry) => entry.name));
+/** How many blocks the directory takes: root, index nodes if any, leaves. */
+export function indexedBlockCount({ leaves }: NameIndex): number {
+  return 1 + nodeCountOf(leaves.length) + leaves.length;
+}
+
+/** The blocks in their logical order: root, index nodes if any, leaves. `index` is that of the entries' names. */
+export function encodeIndexedDirectory(
+  content: DirectoryContent,
+  { ordinals, leaves }: NameIndex,
+): Uint8Array[] {
   const nodeCount = nodeCountOf(leaves.length);
   const leafPointers = leaves.map(({ hash }, i) => ({ hash, block: 1 + nodeCount + i }));
   const nodes: Uint8Array[] = [];
@@ -66,10 +82,10 @@ export function encodeIndexedDirectory(content: DirectoryContent): Uint8Array[] 
     }
   }
   const blocks = [encodeRoot(content, top, nodeCount > 0 ? 1 : 0), ...nodes];
-  for (const { ordinals } of leaves) {
-    const entries = Array.from(ordinals, (ordinal) =>
-      definite(content.entries[ordinal], "a name has its entry"),
-    );
+  for (const { from, to } of leaves) {
+    const entries: DirectoryEntry[] = [];
+    for (let at = from; at < to; at++)
+      entries.push(definite(content.entries[ordinals[at] ?? -1], "a name has its entry"));
     blocks.push(encodeEntryBlock(entries, content.inodeNumber));
   }
   return blocks;
@@ -83,18 +99,16 @@ function nodeCountOf(leafCount: number): number {
  * Divides the names among leaves by halving the range of hashes until each part fits a block. A leaf's bounds then
  * depend on the names in it alone, so a new name changes one leaf, and not all that come after.
  */
-function makeLeaves(names: readonly ByteString[]): Leaf[] {
-  const { ordinals, hashes } = orderNames(names);
+function makeLeaves(names: readonly ByteString[], ordinals: Uint32Array, hashes: Uint32Array): Leaf[] {
   const leaves: Leaf[] = [];
   const todo = [{ from: 0, to: ordinals.length, low: 0, high: 2 ** 32 }];
   for (let part = todo.pop(); part !== undefined; part = todo.pop()) {
     const { from, to, low, high } = part;
     if (from === to) continue;
-    const members = ordinals.subarray(from, to);
-    if (fitsOneBlock(names, members)) {
-      leaves.push({ hash: low, ordinals: members });
+    if (endOfBlock(names, ordinals, part) === to) {
+      leaves.push({ hash: low, from, to });
     } else if (high - low <= 2) {
-      leaves.push(...leavesOfOneHash(names, members, low));
+      leaves.push(...leavesOfOneHash(names, ordinals, part));
     } else {
       const middle = (low + high) / 2;
       const split = lowerBound(hashes, { from, to, value: middle });
@@ -151,24 +165,32 @@ function lowerBound(
 }
 
 /** More names of one hash than a block holds: the leaves after the first are marked as its continuation. */
-function leavesOfOneHash(names: readonly ByteString[], members: Uint32Array, hash: number): Leaf[] {
+function leavesOfOneHash(
+  names: readonly ByteString[],
+  ordinals: Uint32Array,
+  { from, to, low }: { readonly from: number; readonly to: number; readonly low: number },
+): Leaf[] {
   const leaves: Leaf[] = [];
-  let from = 0;
-  for (let to = 1; to <= members.length; to++) {
-    if (to < members.length && fitsOneBlock(names, members.subarray(from, to + 1))) continue;
-    leaves.push({ hash: leaves.length === 0 ? hash : hash | 1, ordinals: members.subarray(from, to) });
-    from = to;
+  for (let start = from; start < to;) {
+    const end = endOfBlock(names, ordinals, { from: start, to });
+    leaves.push({ hash: start === from ? low : low | 1, from: start, to: end });
+    start = end;
   }
   return leaves;
 }
 
-function fitsOneBlock(names: readonly ByteString[], ordinals: Uint32Array): boolean {
+/** The end of as many of the names as one block holds. */
+function endOfBlock(
+  names: readonly ByteString[],
+  ordinals: Uint32Array,
+  { from, to }: { readonly from: number; readonly to: number },
+): number {
   let bytes = 0;
-  for (const ordinal of ordinals) {
-    bytes += directoryEntryBytes(names[ordinal] ?? asByteString(""));
-    if (bytes > DIRECTORY_ROOM_BYTES) return false;
+  for (let at = from; at < to; at++) {
+    bytes += directoryEntryBytes(names[ordinals[at] ?? -1] ?? asByteString(""));
+    if (bytes > DIRECTORY_ROOM_BYTES) return at;
   }
-  return true;
+  return to;
 }
 
 interface IndexPointer {

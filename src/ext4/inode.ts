@@ -35,13 +35,13 @@ export interface InodeFields {
   readonly iBlock: Uint8Array;
   /** Block of extended attributes, or 0. */
   readonly xattrBlock: number;
-  /** What goes into the room within the inode: at most INODE_XATTR_BYTES, or empty. */
-  readonly xattrBytes: Uint8Array;
+  /** What goes into the room within the inode: at most INODE_XATTR_BYTES. */
+  readonly xattrBytes: Uint8Array | undefined;
   /**
    * For an inode that holds an attribute's value ("ea_inode"): how many inodes refer to it, and the CRC-32C of the
    * value; the kernel keeps them in i_version and i_atime.
    */
-  readonly xattrValue?: { readonly referenceCount: number; readonly valueHash: number };
+  readonly xattrValue: { readonly referenceCount: number; readonly valueHash: number } | undefined;
 }
 
 /** The nearest time that ext4 can hold; `isClamped` where that is another. */
@@ -52,9 +52,23 @@ export function clampTime(time: Timestamp): { time: Timestamp; isClamped: boolea
   return { time, isClamped: false };
 }
 
-/** Writes the inode into 256 zero bytes. */
-export function encodeInode(target: Uint8Array, fields: InodeFields): void {
-  const view = viewOf(target);
+/** The memory of an inode, and a view of it: made once for a block of the table, where memory of its own for each would cost. */
+export interface InodeRoom {
+  /** 256 bytes. */
+  readonly bytes: Uint8Array;
+  readonly view: DataView;
+}
+
+/** The rooms of a block's inodes. */
+export function inodeRooms(block: Uint8Array): InodeRoom[] {
+  return Array.from({ length: block.length / INODE_BYTES }, (_, i) => {
+    const bytes = block.subarray(i * INODE_BYTES, (i + 1) * INODE_BYTES);
+    return { bytes, view: viewOf(bytes) };
+  });
+}
+
+/** Writes the inode into a room of zeros. */
+export function encodeInode({ bytes, view }: InodeRoom, fields: InodeFields): void {
   view.setUint16(0x0, fields.mode, true);
   view.setUint16(0x2, fields.uid & 0xffff, true);
   view.setUint32(0x4, fields.sizeBytes % 2 ** 32, true);
@@ -63,7 +77,7 @@ export function encodeInode(target: Uint8Array, fields: InodeFields): void {
   view.setUint16(0x1a, fields.linkCount, true);
   view.setUint32(0x1c, fields.sectorCount % 2 ** 32, true);
   view.setUint32(0x20, fields.flags, true);
-  target.set(fields.iBlock, 0x28);
+  bytes.set(fields.iBlock, 0x28);
   view.setUint32(0x68, fields.xattrBlock, true);
   view.setUint32(0x6c, Math.floor(fields.sizeBytes / 2 ** 32), true);
   // l_i_blocks_high (feature huge_file): counts stay in 512-byte units, so EXT4_HUGE_FILE_FL is not set.
@@ -71,13 +85,13 @@ export function encodeInode(target: Uint8Array, fields: InodeFields): void {
   view.setUint16(0x78, fields.uid >>> 16, true);
   view.setUint16(0x7a, fields.gid >>> 16, true);
   view.setUint16(0x80, EXTRA_ISIZE, true);
-  target.set(fields.xattrBytes, INODE_XATTR_OFFSET);
+  if (fields.xattrBytes !== undefined) bytes.set(fields.xattrBytes, INODE_XATTR_OFFSET);
   if (fields.xattrValue !== undefined) {
     view.setUint32(0x8, fields.xattrValue.valueHash, true); // i_atime
     view.setUint32(0x24, fields.xattrValue.referenceCount, true); // l_i_version
   }
   // "Checksums": over the whole inode with both halves of the checksum zero.
-  const checksum = crc32c(inodeSeed(fields.inodeNumber), target);
+  const checksum = crc32c(inodeSeed(fields.inodeNumber), bytes);
   view.setUint16(0x7c, checksum & 0xffff, true);
   view.setUint16(0x82, checksum >>> 16, true);
 }
@@ -92,6 +106,11 @@ export function inodeSeed(inodeNumber: number): number {
 const SEED_BYTES = new Uint8Array(8);
 const SEED_VIEW = viewOf(SEED_BYTES);
 
+/** i_atime, i_ctime, i_mtime, i_crtime. */
+const TIME_OFFSETS = [0x8, 0xc, 0x10, 0x90] as const;
+/** Their i_*_extra. */
+const EXTRA_TIME_OFFSETS = [0x84, 0x88, 0x8c, 0x94] as const;
+
 function encodeTimes(view: DataView, fields: InodeFields): void {
   // An attribute's value has no times: i_atime and i_ctime mean other things there.
   if (fields.xattrValue !== undefined) return;
@@ -100,6 +119,6 @@ function encodeTimes(view: DataView, fields: InodeFields): void {
   const low = seconds | 0;
   const epochBits = Math.round((seconds - low) / 2 ** 32) & 3;
   const extra = ((nanoseconds << 2) | epochBits) >>> 0;
-  for (const offset of [0x8, 0xc, 0x10, 0x90]) view.setInt32(offset, low, true); // atime, ctime, mtime, crtime
-  for (const offset of [0x84, 0x88, 0x8c, 0x94]) view.setUint32(offset, extra, true); // their i_*_extra
+  for (const offset of TIME_OFFSETS) view.setInt32(offset, low, true);
+  for (const offset of EXTRA_TIME_OFFSETS) view.setUint32(offset, extra, true);
 }

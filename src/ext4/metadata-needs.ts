@@ -9,8 +9,9 @@ import { alignUp, divCeil } from "../base/units.ts";
 import { coarse } from "../tree/slots.ts";
 import type { Inode, Tree } from "../tree/tree.ts";
 import { BLOCK_BYTES, EXTENT_BLOCKS_MAX, FAST_SYMLINK_BYTES } from "./constants.ts";
-import { directoryBlockCount } from "./directory.ts";
+import { directoryBlockCount, layNames } from "./directory.ts";
 import { extentBlockCount } from "./extent.ts";
+import type { NameIndex } from "./htree.ts";
 import { clampTime } from "./inode.ts";
 import type { Numbering } from "./numbering.ts";
 import { CHUNK_BLOCKS } from "./profile.ts";
@@ -26,6 +27,8 @@ export interface InodePlace {
   /** Blocks of a directory or a long symlink. */
   readonly dataBlock: number;
   readonly dataBlockCount: number;
+  /** Of a directory of more than one block. */
+  readonly nameIndex: NameIndex | undefined;
   /** Blocks of the extent tree. */
   readonly extentBlock: number;
   readonly extentBlockCount: number;
@@ -148,7 +151,8 @@ export class MetadataNeeds {
     const path = (): string => pathOf(this.#tree, inode);
     if (inode.nameCount > LINK_COUNT_MAX) throw tooManyLinks(path(), inode.nameCount);
     if (clampTime(inode.mtime).isClamped) this.clampedTimeCount++;
-    const dataBlockCount = metadataBlockCount(inode, path);
+    const nameIndex = inode.type === "dir" ? layNames(sortedNames(inode), path) : undefined;
+    const dataBlockCount = metadataBlockCount(inode, nameIndex);
     const extents =
       inode.type === "file" ? fileExtentCount(inode) : divCeil(dataBlockCount, EXTENT_BLOCKS_MAX);
     const treeBlocks = extentBlockCount(extents);
@@ -159,6 +163,7 @@ export class MetadataNeeds {
     this.#places.set(this.#numbering.numberOf(inode), {
       dataBlock: 0,
       dataBlockCount,
+      nameIndex,
       extentBlock: 0,
       extentBlockCount: treeBlocks,
       xattrBlock: 0,
@@ -280,8 +285,8 @@ export function valueKey(value: Uint8Array): string {
   return xattrsKey([{ nameIndex: 0, name: asByteString(""), value, isInInode: true }]);
 }
 
-function metadataBlockCount(inode: Inode, path: () => string): number {
-  if (inode.type === "dir") return directoryBlockCount(sortedNames(inode), path);
+function metadataBlockCount(inode: Inode, nameIndex: NameIndex | undefined): number {
+  if (inode.type === "dir") return directoryBlockCount(nameIndex);
   // "Fast Symbolic Links": a target shorter than 60 bytes lies in the inode.
   return inode.type === "symlink" && inode.linkTarget.length >= FAST_SYMLINK_BYTES ? 1 : 0;
 }

@@ -6,7 +6,7 @@ import { assert } from "../base/error.ts";
 import { alignUp, divCeil } from "../base/units.ts";
 import { coarse } from "../tree/slots.ts";
 import type { Inode, Tree } from "../tree/tree.ts";
-import { splitExtents, type Extent } from "./extent.ts";
+import { addExtents, type Extent } from "./extent.ts";
 import { planGeometry, withMetadataEnd, type Geometry, type SizeRequest } from "./geometry.ts";
 import { MANY_DIRECTORIES, METADATA_UNIT, MetadataNeeds, type PlacedMetadata } from "./metadata-needs.ts";
 import { numberInodes, type Numbering } from "./numbering.ts";
@@ -86,18 +86,23 @@ function layLayers(segmentChunkCounts: readonly number[], tree: Tree): LayerLayo
 
 /** The extents of a file on the disk, each no longer than ext4 allows. */
 export function fileExtents(inode: Inode, segmentStarts: readonly number[]): Extent[] {
-  const start = segmentStarts[inode.layerIndex];
+  const extents: Extent[] = [];
+  const start = segmentStart(inode, segmentStarts);
+  for (const { fileBlock, segmentBlock, blockCount } of inode.body?.runs ?? [])
+    addExtents(extents, { fileBlock, diskBlock: start + segmentBlock, blockCount });
+  return extents;
+}
+
+/** The first block of the segment that a file lies in. */
+export function segmentStart(file: Inode, segmentStarts: readonly number[]): number {
+  const start = segmentStarts[file.layerIndex];
   assert(start !== undefined, "every file lies in a segment");
-  return splitExtents(
-    (inode.body?.runs ?? []).map(({ fileBlock, segmentBlock, blockCount }) => ({
-      fileBlock,
-      diskBlock: start + segmentBlock,
-      blockCount,
-    })),
-  );
+  return start;
 }
 
 /** The extents of metadata that lies in consecutive blocks. */
 export function consecutiveExtents(diskBlock: number, blockCount: number): Extent[] {
-  return splitExtents(blockCount === 0 ? [] : [{ fileBlock: 0, diskBlock, blockCount }]);
+  const extents: Extent[] = [];
+  addExtents(extents, { fileBlock: 0, diskBlock, blockCount });
+  return extents;
 }

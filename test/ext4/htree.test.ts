@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 
 import { asByteString, toByteString, viewOf, type ByteString } from "../../src/base/bytes.ts";
 import { hashName } from "../../src/ext4/dir-hash.ts";
-import { encodeIndexedDirectory, indexedBlockCount } from "../../src/ext4/htree.ts";
+import { encodeIndexedDirectory, indexedBlockCount, indexNames } from "../../src/ext4/htree.ts";
 import { HASH_SEED } from "../../src/ext4/profile.ts";
 import { COLLIDING_NAMES } from "../support/colliding-names.ts";
 import { longNames, longNamesWithin } from "../support/long-names.ts";
@@ -11,7 +11,8 @@ const path = (): string => "/d";
 
 function encode(names: readonly ByteString[]): Uint8Array[] {
   const entries = names.map((name, i) => ({ name, inodeNumber: 20 + i, fileType: 1 }));
-  return encodeIndexedDirectory({ inodeNumber: 12, parentInodeNumber: 2, entries });
+  const content = { inodeNumber: 12, parentInodeNumber: 2, entries };
+  return encodeIndexedDirectory(content, indexNames(names, path));
 }
 
 interface Pointer {
@@ -85,7 +86,7 @@ describe("an indexed directory", () => {
 
   test.each([16, 17, 100, 1000])("leads to each of %i names", (count) => {
     const blocks = encode(longNames(count));
-    expect(blocks).toHaveLength(indexedBlockCount(longNames(count), path));
+    expect(blocks).toHaveLength(indexedBlockCount(indexNames(longNames(count), path)));
     expect(blocks[0]![0x1e]).toBe(0);
     expectFound(longNames(count), blocks);
   });
@@ -95,7 +96,7 @@ describe("an indexed directory", () => {
     expect(encode(longNames(count))[0]![0x1e]).toBe(0);
     const more = encode(longNames(count + 1));
     expect(more[0]![0x1e]).toBe(1);
-    expect(more).toHaveLength(indexedBlockCount(longNames(count + 1), path));
+    expect(more).toHaveLength(indexedBlockCount(indexNames(longNames(count + 1), path)));
     expectFound(longNames(count + 1), more);
   });
 

@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 
 import { viewOf } from "../../src/base/bytes.ts";
 import { crc32c } from "../../src/ext4/crc32c.ts";
-import { clampTime, encodeInode, inodeSeed, type InodeFields } from "../../src/ext4/inode.ts";
+import { clampTime, encodeInode, inodeRooms, inodeSeed, type InodeFields } from "../../src/ext4/inode.ts";
 import { CHECKSUM_SEED } from "../../src/ext4/profile.ts";
 
 const FIELDS: InodeFields = {
@@ -17,13 +17,15 @@ const FIELDS: InodeFields = {
   flags: 0,
   iBlock: new Uint8Array(60),
   xattrBlock: 0,
-  xattrBytes: new Uint8Array(0),
+  xattrBytes: undefined,
+  xattrValue: undefined,
 };
 
 function encode(fields: Partial<InodeFields>): DataView {
-  const bytes = new Uint8Array(256);
-  encodeInode(bytes, { ...FIELDS, ...fields });
-  return viewOf(bytes);
+  const block = new Uint8Array(512);
+  encodeInode(inodeRooms(block)[1]!, { ...FIELDS, ...fields });
+  expect(block.subarray(0, 256).every((byte) => byte === 0)).toBe(true);
+  return viewOf(block.slice(256));
 }
 
 describe("an inode", () => {

@@ -1,6 +1,6 @@
 /** Names of 255 bytes, of which few fill many blocks of a directory. */
 import { asByteString, type ByteString } from "../../src/base/bytes.ts";
-import { indexedBlockCount } from "../../src/ext4/htree.ts";
+import { indexedBlockCount, indexNames } from "../../src/ext4/htree.ts";
 
 /** A name of 255 bytes. */
 export function longName(ordinal: number): ByteString {
@@ -17,7 +17,7 @@ export function longNamesWithin(blockCount: number): number {
   let [most, tooMany] = [1, 1 << 14];
   while (tooMany - most > 1) {
     const middle = Math.floor((most + tooMany) / 2);
-    if (indexedBlockCount(longNames(middle), () => "") <= blockCount) most = middle;
+    if (indexedBlockCount(indexNames(longNames(middle), () => "")) <= blockCount) most = middle;
     else tooMany = middle;
   }
   return most;
