@@ -88,8 +88,7 @@ export function decodeSegment({ clear, secrets }: SegmentParts): SegmentContent 
   const counted = secrets.subarray(2 * digestsBytes);
   const entryCount = new BinaryReader(counted).number();
   // A number has one form, so this is how long the one just read is.
-  const entries = new PackedEntries(entryCount, counted.subarray(encodeCount(entryCount).length));
-  entries.check();
+  const entries = PackedEntries.read(entryCount, counted.subarray(encodeCount(entryCount).length));
   return {
     chunkCount,
     ordinals,

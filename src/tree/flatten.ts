@@ -10,14 +10,12 @@ import {
   SYMLINK_TARGET_BYTES_MAX,
   TREE_INODE_COUNT_MAX,
 } from "../base/limit.ts";
-import type { FileBody, LayerEntries, LayerEntry } from "./layer-entry.ts";
+import type { FileBody, LayerEntry } from "./layer-entry.ts";
+import { WHITEOUT_PREFIX, type LayerEntries } from "./layer-outline.ts";
 import { nameTooLong, ownByteString, splitPath } from "./path.ts";
-import { SlotAssigner } from "./slots.ts";
 import { TreeInode, type Ownership } from "./_tree-inode.ts";
 import type { LayerSlots, Tree } from "./tree.ts";
 
-// layer.md, "Whiteouts": a whiteout is an empty file whose name is this prefix and the hidden name.
-const WHITEOUT_PREFIX = ".wh.";
 // layer.md, "Opaque Whiteout": hides every lower child of the directory it is in.
 const OPAQUE_NAME = ".wh..wh..opq";
 // AUFS kept files with several names here; the layer's other entries are hard links to them.
@@ -58,21 +56,16 @@ export class Flattener {
    * @throws TREE_INVALID, WHITEOUT_INVALID, TAR_PATH_UNSAFE, PATH_TOO_LONG, TREE_TOO_LARGE
    */
   applyLayer(entries: LayerEntries): void {
-    const assigner = new SlotAssigner(entries.length);
+    const { slots, files, directories, hasWhiteouts } = entries.outline;
+    if (hasWhiteouts) {
+      for (const entry of entries)
+        if (entry.path.includes(WHITEOUT_PREFIX)) this.#applyWhiteout(splitPath(entry.path), entry);
+    }
+    this.#impliedSlot = directories;
     let ordinal = 0;
     for (const entry of entries) {
-      // Cheap test first: nearly no path holds a whiteout, and splitting every path twice would cost.
-      if (entry.path.includes(WHITEOUT_PREFIX)) this.#applyWhiteout(splitPath(entry.path), entry);
-      assigner.add(ordinal, entry);
-      ordinal++;
-    }
-    const { slots, files, directories } = assigner.finish();
-    this.#impliedSlot = directories;
-    ordinal = -1;
-    for (const entry of entries) {
-      ordinal++;
-      const slot = slots[ordinal] ?? -1;
-      const names = entry.path.includes(WHITEOUT_PREFIX) ? splitPath(entry.path) : [];
+      const slot = slots[ordinal++] ?? -1;
+      const names = hasWhiteouts && entry.path.includes(WHITEOUT_PREFIX) ? splitPath(entry.path) : [];
       // What lies below a name with the prefix is no content either: AUFS kept its links in `.wh..wh.plnk/`.
       if (names.some((name) => name.startsWith(WHITEOUT_PREFIX))) this.#passOver(names, entry, slot);
       else this.#put(entry, slot);

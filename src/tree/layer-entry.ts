@@ -36,8 +36,3 @@ export interface LayerEntry {
   readonly deviceMinor: number;
   readonly xattrs: ReadonlyMap<ByteString, Uint8Array> | undefined;
 }
-
-/** The entries of a layer in their order. They may be made anew each time that somebody goes through them. */
-export interface LayerEntries extends Iterable<LayerEntry> {
-  readonly length: number;
-}

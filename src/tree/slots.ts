@@ -62,15 +62,22 @@ function withRoom(count: number, { unit, parts }: { unit: number; parts: number 
   return alignUp(count, Math.max(unit, 2 ** Math.floor(Math.log2(count)) / parts));
 }
 
+/** Places of entries that are no directory's slot: none, and the first run of files, below which the others go down. */
+const NO_SLOT = -1;
+const FIRST_RUN = -2;
+const ORDINALS_AT_FIRST = 1024;
+
 /**
  * Gives slots to a layer's entries: a directory's at once, those of files run by run in the order in which their directories
  * first come, generated files behind all others.
  */
 export class SlotAssigner {
-  /** By ordinal: a directory's slot, or the index of a file's run, or -1. Numbers only, since a layer can have a million entries. */
-  readonly #slots: Int32Array;
-  /** By ordinal: 1 for a file. */
-  readonly #isFile: Uint8Array;
+  /**
+   * By ordinal: a directory's slot, or -2 less the index of a file's run, or -1 where there is no slot. Numbers only, since a layer can
+   * have a million entries; it grows.
+   */
+  #places = new Int32Array(ORDINALS_AT_FIRST);
+  #entryCount = 0;
   /** The indexes of runs by their parents, in order. */
   readonly #shipped = new Map<ByteString, number>();
   readonly #generated = new Map<ByteString, number>();
@@ -80,23 +87,10 @@ export class SlotAssigner {
   #last = { parent: asByteString(""), isGenerated: false, runIndex: -1 };
   readonly #directories = new SlotRow(DIRECTORY_CUTS);
 
-  /** For a layer of `entryCount` entries. */
-  constructor(entryCount: number) {
-    this.#slots = new Int32Array(entryCount).fill(-1);
-    this.#isFile = new Uint8Array(entryCount);
-  }
-
   /** Takes an entry in, in the order of the layer. */
-  add(ordinal: number, { type, path }: Pick<LayerEntry, "type" | "path">): void {
-    if (type === "hardlink") return;
-    if (type === "dir") {
-      this.#slots[ordinal] = this.#directories.take(withoutSlashes(path), 1);
-      return;
-    }
-    const runIndex = this.#runIndexOf(path);
-    this.#counts[runIndex] = (this.#counts[runIndex] ?? 0) + 1;
-    this.#slots[ordinal] = runIndex;
-    this.#isFile[ordinal] = 1;
+  add({ type, path }: Pick<LayerEntry, "type" | "path">): void {
+    if (this.#entryCount === this.#places.length) this.#grow();
+    this.#places[this.#entryCount++] = this.#placeOf(type, path);
   }
 
   /** The slots of all entries taken in. Call it once. */
@@ -111,17 +105,34 @@ export class SlotAssigner {
     const shipped = layRuns(this.#shipped, 0);
     const base = inodeRoom(shipped);
     const generated = layRuns(this.#generated, base);
-    const slots = this.#slots.map((value, ordinal) => {
-      if (this.#isFile[ordinal] === 0) return value;
-      const slot = next[value] ?? -1;
-      next[value] = slot + 1;
-      return slot;
-    });
+    const slots = this.#places.subarray(0, this.#entryCount);
+    for (let ordinal = 0; ordinal < slots.length; ordinal++) {
+      const place = slots[ordinal] ?? NO_SLOT;
+      if (place >= NO_SLOT) continue;
+      const runIndex = FIRST_RUN - place;
+      const slot = next[runIndex] ?? NO_SLOT;
+      slots[ordinal] = slot;
+      next[runIndex] = slot + 1;
+    }
     return {
       slots,
       files: generated === 0 ? shipped : base + generated,
       directories: this.#directories.end,
     };
+  }
+
+  #placeOf(type: LayerEntry["type"], path: ByteString): number {
+    if (type === "hardlink") return NO_SLOT;
+    if (type === "dir") return this.#directories.take(withoutSlashes(path), 1);
+    const runIndex = this.#runIndexOf(path);
+    this.#counts[runIndex] = (this.#counts[runIndex] ?? 0) + 1;
+    return FIRST_RUN - runIndex;
+  }
+
+  #grow(): void {
+    const larger = new Int32Array(2 * this.#places.length);
+    larger.set(this.#places);
+    this.#places = larger;
   }
 
   #runIndexOf(path: ByteString): number {

@@ -11,6 +11,7 @@ import type { Store } from "../../src/store/store.ts";
 import { Flattener } from "../../src/tree/flatten.ts";
 import type { BlockRun, FileBody, LayerEntry } from "../../src/tree/layer-entry.ts";
 import { MemoryChunks, SALT } from "./_memory.ts";
+import { outlined } from "../support/layer-entries.ts";
 
 const BLOCK = 4096;
 
@@ -50,7 +51,7 @@ describe("visibleBodies", () => {
       [file("a", [0, 1]), file(".wh.c", [1, 1])],
     ];
     const flattener = new Flattener();
-    for (const layer of layers) flattener.applyLayer(layer);
+    for (const layer of layers) flattener.applyLayer(outlined(layer));
     const visible = visibleBodies(flattener.finish(), 2);
     const blocks = visible.map((bodies) =>
       Array.from({ length: 300 }, (_, i) => i).filter((i) => bodies.has(i)),
@@ -61,8 +62,8 @@ describe("visibleBodies", () => {
   test("of a layer that an image has twice are told apart", () => {
     const layer = [file("a", [200, 1])];
     const flattener = new Flattener();
-    flattener.applyLayer(layer);
-    flattener.applyLayer(layer);
+    flattener.applyLayer(outlined(layer));
+    flattener.applyLayer(outlined(layer));
     expect(visibleBodies(flattener.finish(), 2).map((bodies) => bodies.has(200))).toEqual([false, true]);
   });
 });

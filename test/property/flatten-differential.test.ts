@@ -20,6 +20,7 @@ import {
   type Judge,
   type JudgedEntry,
 } from "../support/judge.ts";
+import { outlined } from "../support/layer-entries.ts";
 import { flattenTars, makeSegment } from "../support/layer-tree.ts";
 import { modelTree, tarOfEntries, type ModelEntry } from "../support/model-layers.ts";
 import { temporaryDirectory, writeLayout } from "../support/oci-layout.ts";
@@ -63,7 +64,7 @@ test(`the flattener tells of just those layers of which something is hidden (see
     fc.property(all, (drawn) => {
       const layers = tarsOf(prune(drawn).layers).map((tar) => [...makeSegment(tar).entries]);
       const flattener = new Flattener();
-      for (const entries of layers) flattener.applyLayer(entries);
+      for (const entries of layers) flattener.applyLayer(outlined(entries));
       const shown = visibleBodies(flattener.finish(), layers.length);
       const hidden = layers.flatMap((entries, i) => (hiddenRanges(entries, shown[i]!).size > 0 ? [i] : []));
       expect([...flattener.layersWithHidden].sort((a, b) => a - b)).toEqual(hidden);

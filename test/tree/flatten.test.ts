@@ -6,6 +6,7 @@ import { Flattener } from "../../src/tree/flatten.ts";
 import type { LayerEntry } from "../../src/tree/layer-entry.ts";
 import type { Inode } from "../../src/tree/tree.ts";
 import { STACK_CASES } from "../fidelity/cases.ts";
+import { outlined } from "../support/layer-entries.ts";
 import { layerEntry } from "../support/layer-entry.ts";
 import { compareTrees } from "../support/judged-tree.ts";
 import { entriesOf, expectedTree, type Row } from "../support/layer-rows.ts";
@@ -36,7 +37,7 @@ const directory = (path: string, fields: Partial<LayerEntry> = {}): LayerEntry =
 
 function flatten(...layers: readonly (readonly LayerEntry[])[]): Inode {
   const flattener = new Flattener();
-  for (const layer of layers) flattener.applyLayer(layer);
+  for (const layer of layers) flattener.applyLayer(outlined(layer));
   return flattener.finish().rootDirectory;
 }
 
@@ -210,8 +211,8 @@ describe("inode slots", () => {
 
   test("are below the layer's count, and no two inodes of a class share one", () => {
     const flattener = new Flattener();
-    flattener.applyLayer(lower);
-    flattener.applyLayer(upper);
+    flattener.applyLayer(outlined(lower));
+    flattener.applyLayer(outlined(upper));
     const { rootDirectory: root, slots } = flattener.finish();
     const inodes = new Set(["b", "c", "e", "e/f", "g", "x", "x/y", "x/z"].map((path) => at(root, path)));
     const used = new Set<string>();
@@ -252,8 +253,8 @@ describe("inode slots", () => {
 
   test("that a directory has left are counted", () => {
     const flattener = new Flattener();
-    flattener.applyLayer([directory("d"), directory("e")]);
-    flattener.applyLayer([directory("d"), directory("d")]);
+    flattener.applyLayer(outlined([directory("d"), directory("e")]));
+    flattener.applyLayer(outlined([directory("d"), directory("d")]));
     expect(flattener.finish().slots).toEqual([
       { files: 0, directories: 2 },
       { files: 0, directories: 2 },

@@ -14,9 +14,8 @@ interface Named {
 }
 
 function assign(entries: readonly Named[]): { slots: number[]; files: number; directories: number } {
-  const assigner = new SlotAssigner(entries.length);
-  for (const [ordinal, { type, path }] of entries.entries())
-    assigner.add(ordinal, { type, path: asByteString(path) });
+  const assigner = new SlotAssigner();
+  for (const { type, path } of entries) assigner.add({ type, path: asByteString(path) });
   const { slots, ...counts } = assigner.finish();
   return { slots: [...slots], ...counts };
 }
