@@ -112,7 +112,7 @@ function readPath(
     paxText(extensions, "path") ??
     headerPath(block, format);
   if (path === "") throw tarInvalid(place, "path: expected one, found none");
-  checkPathLength(path.length, "path", place);
+  checkPathLength(path.length, () => "path", place);
   return path;
 }
 
@@ -120,7 +120,7 @@ function readLink(reader: FieldReader): ByteString {
   const { block, extensions, place } = reader;
   const target =
     extensions.longLink ?? paxText(extensions, "linkpath") ?? headerText(block, HEADER_FIELDS.linkname);
-  checkPathLength(target.length, `link target of "${showByteString(reader.path)}"`, place);
+  checkPathLength(target.length, () => `link target of "${showByteString(reader.path)}"`, place);
   return target;
 }
 

@@ -138,17 +138,17 @@ function checkedText(key: PaxKey, value: Uint8Array, place: TarPlace): ByteStrin
     // No Linux file name holds a NUL: a reader that cuts there and one that does not see two different paths.
     const nulAt = value.indexOf(0);
     if (nulAt >= 0) throw tarInvalid(place, `PAX ${key}: expected no NUL, found one at byte ${nulAt}`);
-    checkPathLength(value.length, `PAX ${key}`, place);
+    checkPathLength(value.length, () => `PAX ${key}`, place);
   } else if (form === "number" && value.length > NUMBER_BYTES_MAX) {
     throw tarInvalid(place, `PAX ${key}: expected a number, found ${value.length} bytes`);
   }
   return toByteString(value);
 }
 
-/** @throws PATH_TOO_LONG */
-export function checkPathLength(sizeBytes: number, what: string, place: TarPlace): void {
+/** `what` is asked only where it is needed: what names a path costs more than reading the rest of its entry. @throws PATH_TOO_LONG */
+export function checkPathLength(sizeBytes: number, what: () => string, place: TarPlace): void {
   if (sizeBytes <= PATH_BYTES_MAX) return;
-  const message = `${what}: expected at most ${PATH_BYTES_MAX} bytes, found ${sizeBytes}`;
+  const message = `${what()}: expected at most ${PATH_BYTES_MAX} bytes, found ${sizeBytes}`;
   throw tarError(place, "PATH_TOO_LONG", message, { limitBytes: PATH_BYTES_MAX, foundBytes: sizeBytes });
 }
 

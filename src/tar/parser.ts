@@ -296,7 +296,7 @@ export class TarParser {
   #longName(bytes: Uint8Array, what: string): ByteString | undefined {
     const nulAt = bytes.indexOf(0);
     const name = nulAt < 0 ? bytes : bytes.subarray(0, nulAt);
-    checkPathLength(name.length, what, this.#place);
+    checkPathLength(name.length, () => what, this.#place);
     return name.length === 0 ? undefined : toByteString(name);
   }
 
