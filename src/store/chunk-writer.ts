@@ -29,8 +29,8 @@ export function chunkPath(chunksDirectory: string, name: ChunkName): string {
 export class ChunkWriter {
   readonly #place: ChunkWriterPlace;
   readonly #files: ChunkFiles;
-  /** At most 256. */
-  readonly #directoriesMade = new Set<string>();
+  /** Directories of chunks that are there, and whether they were made here; at most 256. */
+  readonly #directories = new Map<string, "made" | "found">();
 
   constructor(place: ChunkWriterPlace) {
     this.#place = place;
@@ -48,20 +48,23 @@ export class ChunkWriter {
     assert(sealed.length === CHUNK_BYTES, "a sealed chunk has 512 KiB");
     const path = chunkPath(this.#place.chunksDirectory, name);
     try {
-      if (isChunkFile(path) && !(this.#place.isComparing && isOther(path, sealed))) return "present";
-      this.#makeDirectory(path);
+      // One that was made here has no chunks yet, but of another session; that one's barrier and ours come to the same file.
+      const isKnown = this.#ensureDirectory(dirname(path)) === "found" && isChunkFile(path);
+      if (isKnown && !(this.#place.isComparing && isOther(path, sealed))) return "present";
       return await this.#stage(join(this.#place.sessionDirectory, name), sealed);
     } catch (error) {
       throw storeError(error, `${path}: cannot store the chunk`);
     }
   }
 
-  /** The directory of a chunk's file: made here, beside other work, so that the barrier has only to rename. */
-  #makeDirectory(path: string): void {
-    const directory = dirname(path);
-    if (this.#directoriesMade.has(directory)) return;
-    if (statSync(directory, { throwIfNoEntry: false }) === undefined) makeDirectory(directory);
-    this.#directoriesMade.add(directory);
+  /** Makes the directory of a chunk's file here, beside other work, so that the barrier has only to rename. */
+  #ensureDirectory(directory: string): "made" | "found" {
+    let state = this.#directories.get(directory);
+    if (state !== undefined) return state;
+    state = statSync(directory, { throwIfNoEntry: false }) === undefined ? "made" : "found";
+    if (state === "made") makeDirectory(directory);
+    this.#directories.set(directory, state);
+    return state;
   }
 
   async #stage(path: string, sealed: Uint8Array): Promise<PutOutcome> {
