@@ -127,7 +127,7 @@ export function toHex(bytes: Uint8Array): string {
 
 /** The bytes of an even number of hexadecimal digits; the caller has checked that they are. */
 export function fromHex(text: string): Uint8Array {
-  return Uint8Array.from(Buffer.from(text, "hex"));
+  return new Uint8Array(Buffer.from(text, "hex"));
 }
 
 /** The bytes in memory of their own, of a Buffer as well: a Buffer's slice() is a view. */

@@ -24,7 +24,7 @@ import { ChunkLedger, type ChunkSealer } from "./chunk-sealer.ts";
 import { convertLayer, type ConvertedLayer } from "./convert-layer.ts";
 import { hiddenRanges, hideRanges, visibleBodies } from "./hide.ts";
 import { KnownImages, type ConversionFacts } from "./known-image.ts";
-import { LayerReuse, ledgerNames } from "./layer-reuse.ts";
+import { LayerReuse } from "./layer-reuse.ts";
 
 /** What a conversion works with; nothing of it is closed here. */
 export interface Conversion {
@@ -152,7 +152,8 @@ async function makeDisk(
   const disk = new ChunkLedger();
   for (const [layerIndex, layer] of layers.entries()) {
     throwIfCancelled(conversion.signal);
-    const ledger = layer.ledger.copy();
+    const ledger = new ChunkLedger();
+    ledger.addAll(layer.ledger, 0);
     if (layersWithHidden.has(layerIndex)) {
       const bodies = definite(visible[layerIndex], "every layer has its bodies");
       await hideRanges(hiddenRanges(layer.segment.entries, bodies), ledger, {
@@ -161,14 +162,11 @@ async function makeDisk(
       });
       await intake.finish();
     }
-    copyLedger(
-      ledger,
-      disk,
-      definite(plan.segmentStarts[layerIndex], "every layer has a segment") / CHUNK_BLOCKS,
-    );
+    const segmentStart = definite(plan.segmentStarts[layerIndex], "every layer has a segment");
+    disk.addAll(ledger, segmentStart / CHUNK_BLOCKS);
   }
   conversion.onProgress?.({ stage: "metadata" });
-  for (const { chunkIndex, bytes } of writeMetadata(plan)) {
+  for (const { chunkIndex, bytes } of writeMetadata(plan, () => intake.newChunk())) {
     throwIfCancelled(conversion.signal);
     await intake.relieve();
     intake.add(disk, chunkIndex, bytes);
@@ -270,7 +268,7 @@ function keptChunks(content: ManifestContent, fresh: ReadonlyMap<DiffId, Convert
   const named = new Set(tableChunkNames(content));
   const kept = new Set<ChunkName>();
   for (const { ledger } of fresh.values())
-    for (const name of ledgerNames(ledger)) if (!named.has(name)) kept.add(name);
+    for (const name of ledger.names()) if (!named.has(name)) kept.add(name);
   return [...kept];
 }
 
@@ -278,13 +276,6 @@ function flatten(layers: readonly ConvertedLayer[]): Flattener {
   const flattener = new Flattener();
   for (const { segment } of layers) flattener.applyLayer(segment.entries);
   return flattener;
-}
-
-function copyLedger(from: ChunkLedger, to: ChunkLedger, firstChunk: number): void {
-  for (let ordinal = 0; ordinal < from.length; ordinal++) {
-    const chunk = from.get(ordinal);
-    if (chunk !== undefined) to.set(firstChunk + ordinal, chunk);
-  }
 }
 
 function factsOf({ image, mtimePolicy, sizeRequest }: Conversion): ConversionFacts {

@@ -6,7 +6,7 @@ import { utf8ByteString } from "../base/bytes.ts";
 import { BinaryWriter } from "../base/binary.ts";
 import type { DiffId } from "../base/digest.ts";
 import { isLambdaImgError } from "../base/error.ts";
-import { CHUNK_BYTES, chunkNameAt, chunkNameBytes, DIGEST_BYTES, type ChunkName } from "../chunk/chunk.ts";
+import { CHUNK_BYTES, chunkNameAt, DIGEST_BYTES, type ChunkName } from "../chunk/chunk.ts";
 import type { Keyring } from "../crypto/keyring.ts";
 import { openRecord, recordNameOf, sealRecord } from "../crypto/record-seal.ts";
 import { saltOf } from "../crypto/salt.ts";
@@ -47,7 +47,7 @@ export class LayerReuse {
   /** Keeps what a layer became. Its chunks are in the store and durable. */
   async keep(diffId: DiffId, { segment, ledger }: ConvertedLayer): Promise<void> {
     const place = this.#placeOf(diffId);
-    const content = { ...ledgerContent(ledger), ...segment };
+    const content = { ...ledger.stored(), ...segment };
     const bytes = sealRecord(place.name, encodeSegment(content), this.#keyring.customerKey());
     await this.#store.putRecord(place, bytes);
   }
@@ -79,11 +79,6 @@ export class LayerReuse {
   }
 }
 
-/** The names of a layer's stored chunks. */
-export function ledgerNames(ledger: ChunkLedger): Iterable<ChunkName> {
-  return namesOf(ledgerContent(ledger));
-}
-
 function* namesOf({ ordinals, names }: Pick<SegmentContent, "ordinals" | "names">): Generator<ChunkName> {
   for (let position = 0; position < ordinals.length; position++)
     yield chunkNameAt(names, position * DIGEST_BYTES);
@@ -100,21 +95,4 @@ function ledgerOf({ ordinals, names, keys, plainDigests }: SegmentContent): Chun
     });
   });
   return ledger;
-}
-
-function ledgerContent(ledger: ChunkLedger): Omit<SegmentContent, "chunkCount" | "entries"> {
-  const stored = Array.from({ length: ledger.length }, (_, ordinal) => ordinal).filter(
-    (ordinal) => ledger.get(ordinal) !== undefined,
-  );
-  const names = new Uint8Array(stored.length * DIGEST_BYTES);
-  const keys = new Uint8Array(stored.length * DIGEST_BYTES);
-  const plainDigests = new Uint8Array(stored.length * DIGEST_BYTES);
-  for (const [position, ordinal] of stored.entries()) {
-    const chunk = ledger.get(ordinal);
-    if (chunk === undefined) continue;
-    names.set(chunkNameBytes(chunk.name), position * DIGEST_BYTES);
-    keys.set(chunk.key, position * DIGEST_BYTES);
-    plainDigests.set(chunk.plainDigest, position * DIGEST_BYTES);
-  }
-  return { ordinals: Uint32Array.from(stored), names, keys, plainDigests };
 }

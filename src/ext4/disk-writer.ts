@@ -46,11 +46,14 @@ const NO_PLACE: InodePlace = {
 };
 const SECTORS_PER_BLOCK = BLOCK_BYTES / 512;
 
-/** Gives every chunk that holds metadata. Chunks that it does not give are file content or zero. */
-export function* writeMetadata(plan: DiskPlan): Generator<MetadataChunk> {
+/**
+ * Gives every chunk that holds metadata, in memory from `newChunk`: of a chunk, all zero. Chunks that it does not give are file content
+ * or zero.
+ */
+export function* writeMetadata(plan: DiskPlan, newChunk: () => Uint8Array): Generator<MetadataChunk> {
   const { geometry } = plan;
-  const first = new Uint8Array(CHUNK_BLOCKS * BLOCK_BYTES);
-  const chunks = new ChunkAssembler(first);
+  const first = newChunk();
+  const chunks = new ChunkAssembler(first, newChunk);
   yield* writeMetadataBlocks(plan, chunks);
   yield* writeInodeTables(plan, chunks);
   const blocksUsed = usedBlocks(plan);
@@ -86,11 +89,13 @@ function* bitmapBlocks(
 /** Gathers blocks into chunks: those of chunk 0, which ends last, in any order, and the others as they ascend. */
 class ChunkAssembler {
   readonly #first: Uint8Array;
+  readonly #newChunk: () => Uint8Array;
   #chunkIndex = -1;
   #bytes: Uint8Array | undefined;
 
-  constructor(first: Uint8Array) {
+  constructor(first: Uint8Array, newChunk: () => Uint8Array) {
     this.#first = first;
+    this.#newChunk = newChunk;
   }
 
   *put(block: number, bytes: Uint8Array): Generator<MetadataChunk> {
@@ -104,7 +109,7 @@ class ChunkAssembler {
       yield* this.finish();
       this.#chunkIndex = chunkIndex;
     }
-    this.#bytes ??= new Uint8Array(CHUNK_BLOCKS * BLOCK_BYTES);
+    this.#bytes ??= this.#newChunk();
     this.#bytes.set(bytes, (block % CHUNK_BLOCKS) * BLOCK_BYTES);
   }
 

@@ -12,7 +12,7 @@ import { setImmediate } from "node:timers/promises";
 import { errnoOf } from "../base/error.ts";
 import { isProcessRunning } from "../base/process-id.ts";
 import { CHUNK_BYTES, chunkNameOf, type ChunkName } from "../chunk/chunk.ts";
-import { chunkPath, retryWithDirectory, type ChunkWriterPlace } from "./chunk-writer.ts";
+import { chunkPath, retryWithDirectory, stagedPath, type ChunkWriterPlace } from "./chunk-writer.ts";
 import { fileBytes, isChunkFile, namesIn } from "./_file.ts";
 
 /** After so many chunks other work of the process has its turn. */
@@ -28,7 +28,7 @@ export async function publishStaged(
   for (const name of names) {
     if (++count % CHUNKS_A_SPELL === 0) await setImmediate();
     const path = chunkPath(place.chunksDirectory, name);
-    if (staged.has(name) && moveChunk(join(place.sessionDirectory, name), path)) continue;
+    if (staged.has(name) && moveChunk(stagedPath(place.sessionDirectory, name), path)) continue;
     if (!isChunkFile(path)) return name;
   }
   return undefined;
@@ -44,7 +44,7 @@ export async function adoptAbandoned(place: ChunkWriterPlace): Promise<void> {
     const directory = join(sessions, session);
     if (directory === place.sessionDirectory || isProcessRunning(Number.parseInt(session, 10))) continue;
     for (const name of await chunksIn(directory)) {
-      const path = join(directory, name);
+      const path = stagedPath(directory, name);
       if (await isRight(path, name)) moveChunk(path, chunkPath(place.chunksDirectory, name));
     }
     await rmdir(directory).catch(() => undefined); // Something unfinished is in it: harmless, and not ours.

@@ -1,7 +1,7 @@
 // ⚡ uses: file system
 /** Puts chunks from any thread: made from plain data, without a fsync. */
 import { mkdirSync, readFileSync, statSync, unlinkSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { dirname } from "node:path";
 
 import { errnoOf, assert } from "../base/error.ts";
 import { releaseBytes } from "../base/release.ts";
@@ -20,9 +20,14 @@ export interface ChunkWriterPlace {
   readonly isComparing: boolean;
 }
 
-/** The file of a chunk. */
+/** The file of a chunk. Not by `join`, which looks at each character: an image has thousands of chunks, with three paths each. */
 export function chunkPath(chunksDirectory: string, name: ChunkName): string {
-  return join(chunksDirectory, name.slice(0, 2), name);
+  return `${chunksDirectory}/${name.slice(0, 2)}/${name}`;
+}
+
+/** The file of a staged chunk. */
+export function stagedPath(sessionDirectory: string, name: ChunkName): string {
+  return `${sessionDirectory}/${name}`;
 }
 
 /** Puts chunks as Store.putChunk does, but staged. Several may write to one place at once. */
@@ -51,7 +56,7 @@ export class ChunkWriter {
       // One that was made here has no chunks yet, but of another session; that one's barrier and ours come to the same file.
       const isKnown = this.#ensureDirectory(dirname(path)) === "found" && isChunkFile(path);
       if (isKnown && !(this.#place.isComparing && isOther(path, sealed))) return "present";
-      return await this.#stage(join(this.#place.sessionDirectory, name), sealed);
+      return await this.#stage(stagedPath(this.#place.sessionDirectory, name), sealed);
     } catch (error) {
       throw storeError(error, `${path}: cannot store the chunk`);
     }

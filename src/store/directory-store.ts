@@ -12,7 +12,7 @@ import { checkSealedSize } from "../chunk/sealed-chunk.ts";
 import type { CustomerId } from "../manifest/customer-id.ts";
 import { decodeManifestTable } from "../manifest/manifest-codec.ts";
 import { manifestIdOf, parseManifestId, type ManifestId } from "../manifest/manifest-id.ts";
-import { chunkPath, type ChunkWriterPlace } from "./chunk-writer.ts";
+import { chunkPath, stagedPath, type ChunkWriterPlace } from "./chunk-writer.ts";
 import { imageFileName } from "./image-name.ts";
 import type { ListedRef, PutOutcome, RecordPlace, RootState, Store } from "./store.ts";
 import { hastenDurability, makeDurable } from "./_durability.ts";
@@ -38,6 +38,10 @@ export class DirectoryStore implements Store {
   readonly #rootDirectory: string;
   /** The active root's directory, then those of retired roots: where reads look, in order. */
   readonly #readDirectories: readonly string[];
+  /** The chunks of those, in the same order. */
+  readonly #chunkDirectories: readonly string[];
+  /** Where new ones go: the active root's. */
+  readonly #chunksDirectory: string;
   readonly #sessionDirectory: string;
   #isComparing = false;
   readonly #unsynced: Set<ChunkName> = new Set();
@@ -78,6 +82,8 @@ export class DirectoryStore implements Store {
     this.#root = active;
     this.#rootDirectory = join(path, "roots", active.rootId);
     this.#readDirectories = [active, ...retired].map((root) => join(path, "roots", root.rootId));
+    this.#chunkDirectories = this.#readDirectories.map((directory) => join(directory, "chunks"));
+    this.#chunksDirectory = join(this.#rootDirectory, "chunks");
     this.#sessionDirectory = join(this.#rootDirectory, "tmp", uniqueName());
   }
 
@@ -112,9 +118,8 @@ export class DirectoryStore implements Store {
 
   async hasChunk(name: ChunkName): Promise<boolean> {
     return this.#guard(`chunk ${name}`, async () => {
-      for (const directory of this.#readDirectories) {
-        if ((await fileBytes(chunkPath(join(directory, "chunks"), name))) === CHUNK_BYTES) return true;
-      }
+      for (const directory of this.#chunkDirectories)
+        if ((await fileBytes(chunkPath(directory, name))) === CHUNK_BYTES) return true;
       await this.#checkStoreIsThere();
       return false;
     });
@@ -127,9 +132,7 @@ export class DirectoryStore implements Store {
       for (const name of new Set(names)) {
         // In spells, so that nobody waits for long.
         if (++looked % LOOKS_A_SPELL === 0) await setImmediate();
-        const isThere = this.#readDirectories.some((directory) =>
-          isChunkFile(chunkPath(join(directory, "chunks"), name)),
-        );
+        const isThere = this.#chunkDirectories.some((directory) => isChunkFile(chunkPath(directory, name)));
         if (!isThere) missing.add(name);
       }
       if (missing.size > 0) await this.#checkStoreIsThere();
@@ -142,8 +145,8 @@ export class DirectoryStore implements Store {
       checkSealedSize(name, sizeBytes);
     };
     return this.#guard(`chunk ${name}: cannot read it`, async () => {
-      const published = this.#readDirectories.map((directory) => chunkPath(join(directory, "chunks"), name));
-      const staged = join(this.#sessionDirectory, name);
+      const published = this.#chunkDirectories.map((directory) => chunkPath(directory, name));
+      const staged = stagedPath(this.#sessionDirectory, name);
       // Where chunks are compared, what is staged is there for what is published being wrong.
       const paths = this.#isComparing ? [staged, ...published] : [...published, staged];
       for (const path of paths) {
@@ -169,14 +172,12 @@ export class DirectoryStore implements Store {
       if (hastened !== undefined) throw hastened.error;
       const taken = [...this.#unsynced];
       const staged = [...chunks];
-      const names = new Set([...taken, ...staged]);
-      const paths = Array.from(names, (name) => this.#chunkPath(name));
       const lost = await publishStaged(this.#place, staged);
       if (lost !== undefined) {
         await this.#checkStoreIsThere();
         throw new LambdaImgError("STORE_UNAVAILABLE", `chunk ${lost}: it was put, but is not there any more`);
       }
-      await makeDurable(this.#rootDirectory, paths);
+      await makeDurable(this.#rootDirectory, this.#chunkPaths([...taken, ...staged]));
       // What was put while the barrier ran waits for the next one.
       for (const name of taken) this.#unsynced.delete(name);
     });
@@ -296,14 +297,18 @@ export class DirectoryStore implements Store {
 
   get #place(): ChunkWriterPlace {
     return {
-      chunksDirectory: join(this.#rootDirectory, "chunks"),
+      chunksDirectory: this.#chunksDirectory,
       sessionDirectory: this.#sessionDirectory,
       isComparing: this.#isComparing,
     };
   }
 
   #chunkPath(name: ChunkName): string {
-    return chunkPath(join(this.#rootDirectory, "chunks"), name);
+    return chunkPath(this.#chunksDirectory, name);
+  }
+
+  *#chunkPaths(names: Iterable<ChunkName>): Generator<string> {
+    for (const name of new Set(names)) yield this.#chunkPath(name);
   }
 
   /** Makes the file these bytes, whole but not durable; also its directory, but none above. */

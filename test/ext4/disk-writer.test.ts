@@ -24,6 +24,8 @@ const build = (entries: readonly RecipeEntry[] = ENTRIES): DiskImage => buildDis
 
 const DISK = build();
 
+const newChunk = (): Uint8Array => new Uint8Array(512 * 1024);
+
 async function statOf(
   disk: DiskImage,
   path: string,
@@ -35,7 +37,7 @@ async function statOf(
 
 describe("the writer of metadata", () => {
   test("gives each chunk once, in ascending order, the first one last", () => {
-    const indexes = [...writeMetadata(DISK.plan)].map(({ chunkIndex }) => chunkIndex);
+    const indexes = [...writeMetadata(DISK.plan, newChunk)].map(({ chunkIndex }) => chunkIndex);
     expect(indexes.at(-1)).toBe(0);
     const others = indexes.slice(0, -1);
     expect(others).toEqual([...new Set(others)].sort((a, b) => a - b));
@@ -43,7 +45,14 @@ describe("the writer of metadata", () => {
   });
 
   test("gives whole chunks that are the receiver's, none of them zero", () => {
-    const chunks = [...writeMetadata(DISK.plan)];
+    const made: Uint8Array[] = [];
+    const chunks = [
+      ...writeMetadata(DISK.plan, () => {
+        made.push(newChunk());
+        return made.at(-1)!;
+      }),
+    ];
+    expect(new Set(chunks.map(({ bytes }) => bytes))).toEqual(new Set(made));
     for (const { bytes } of chunks) {
       expect(bytes).toHaveLength(512 * 1024);
       expect(isAllZero(bytes)).toBe(false);

@@ -68,7 +68,8 @@ export function buildDiskImage(layers: readonly LayerTar[], options: DiskImageOp
     const firstChunk = (plan.segmentStarts[layerIndex] ?? 0) / CHUNK_BLOCKS;
     for (const [ordinal, bytes] of plain) put(firstChunk + ordinal, bytes);
   }
-  for (const { chunkIndex, bytes } of writeMetadata(plan)) put(chunkIndex, bytes);
+  const newChunk = (): Uint8Array => new Uint8Array(CHUNK_BYTES);
+  for (const { chunkIndex, bytes } of writeMetadata(plan, newChunk)) put(chunkIndex, bytes);
   return { tree, plan, sizeBytes: plan.geometry.blockCount * BLOCK_BYTES, chunks };
 }
 
