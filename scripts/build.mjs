@@ -7,31 +7,35 @@ import path from "node:path";
 import { build } from "esbuild";
 
 const top = path.resolve(import.meta.dirname, "..");
-/** What node is told to run: the command line, and what it starts in threads and processes of its own. */
+/** What node is told to run. Commands share files; a thread or a process of its own has one with all that it needs, which is loaded sooner. */
 const PROGRAMS = [
-  "cli/main.ts",
-  "convert/sealing-worker.ts",
-  "layer/_layer-worker.ts",
-  "verify/ext2fs-reader.ts",
+  { entryPoints: ["src/cli/main.ts"], splitting: true, chunkNames: "[name]-[hash]" },
+  {
+    entryPoints: [
+      "src/convert/sealing-worker.ts",
+      "src/layer/_layer-worker.ts",
+      "src/verify/ext2fs-reader.ts",
+    ],
+  },
 ];
 
 // A file that no source has any more must not be packed.
 rmSync(path.join(top, "dist"), { recursive: true, force: true });
 const tsc = createRequire(import.meta.url).resolve("typescript/bin/tsc");
 execFileSync(process.execPath, [tsc, "--project", "tsconfig.build.json"], { cwd: top, stdio: "inherit" });
-await build({
-  absWorkingDir: top,
-  entryPoints: PROGRAMS.map((file) => `src/${file}`),
-  // All in one directory: a file finds the program that it starts beside it, as in src/.
-  outdir: "dist/program",
-  entryNames: "[name]",
-  chunkNames: "[name]-[hash]",
-  bundle: true,
-  splitting: true,
-  format: "esm",
-  platform: "node",
-  target: "node20.19",
-  packages: "external",
-  charset: "utf8",
-  logLevel: "warning",
-});
+for (const program of PROGRAMS) {
+  await build({
+    ...program,
+    absWorkingDir: top,
+    // All in one directory: a file finds the program that it starts beside it, as in src/.
+    outdir: "dist/program",
+    entryNames: "[name]",
+    bundle: true,
+    format: "esm",
+    platform: "node",
+    target: "node20.19",
+    packages: "external",
+    charset: "utf8",
+    logLevel: "warning",
+  });
+}
