@@ -173,7 +173,7 @@ function leavesOfOneHash(
   const leaves: Leaf[] = [];
   for (let start = from; start < to;) {
     const end = endOfBlock(names, ordinals, { from: start, to });
-    leaves.push({ hash: start === from ? low : low | 1, from: start, to: end });
+    leaves.push({ hash: start === from ? low : low + 1, from: start, to: end });
     start = end;
   }
   return leaves;

@@ -159,7 +159,7 @@ function tellCpu(cpu) {
     ...[...cpu.keys()]
       .filter((role) => role.startsWith("worker"))
       .map((role) => [role, `sealing thread ${role.slice(7)}`]),
-    ["pool", "Node's pool: inflate, reads, syncs"],
+    ["pool", "Node's pool: writes, reads ahead, syncs"],
     ["V8", "V8's own: collector, compiler, profiler"],
   ];
   const rows = names.map(([role, name]) => [name, (cpu.get(role) ?? 0).toFixed(2)]);
