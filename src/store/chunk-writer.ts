@@ -44,8 +44,8 @@ export class ChunkWriter {
   }
 
   /**
-   * Stages a sealed chunk if it is neither in the store nor staged. The store's barrier, given its name, puts it into
-   * the store and makes it durable; closing the store without drops it. The bytes may lie in shared memory; they are the
+   * Stages a sealed chunk if it is neither in the store nor staged. One that came into the store while this writer worked may be staged
+   * as well. The store's barrier, given its name, puts it into the store and makes it durable; closing the store without drops it. The bytes may lie in shared memory; they are the
    * caller's again when this returns, before it resolves.
    * @throws STORE_FORBIDDEN, STORE_FULL, STORE_NOT_FOUND, STORE_UNAVAILABLE
    */
@@ -53,7 +53,7 @@ export class ChunkWriter {
     assert(sealed.length === CHUNK_BYTES, "a sealed chunk has 512 KiB");
     const path = chunkPath(this.#place.chunksDirectory, name);
     try {
-      // One that was made here has no chunks yet, but of another session; that one's barrier and ours come to the same file.
+      // A directory that was made here had no chunks then. One that a barrier has put there since is put there again, the same.
       const isKnown = this.#ensureDirectory(dirname(path)) === "found" && isChunkFile(path);
       if (isKnown && !(this.#place.isComparing && isOther(path, sealed))) return "present";
       return await this.#stage(stagedPath(this.#place.sessionDirectory, name), sealed);

@@ -56,6 +56,22 @@ test("a writer stages a chunk once; the barrier puts it into the store", async (
   expect(await stagedFiles()).toEqual([]);
 });
 
+test("a chunk that another session puts into a directory that the writer has made comes to the same file", async () => {
+  const { name, sealed } = madeChunk(1);
+  const writer = new ChunkWriter(place);
+  expect(await writer.putChunk(name, sealed)).toBe("stored");
+  const other = await DirectoryStore.open(join(directory, "store"), { create: false });
+  await new ChunkWriter(await other.beginWriting()).putChunk(name, sealed);
+  await other.barrier([name]);
+  await other.close();
+  await store.barrier([name]);
+  // Not found there: nobody asked. Staged once more, and put in its own place.
+  expect(await writer.putChunk(name, sealed)).toBe("stored");
+  await store.barrier([name]);
+  expect(chunkNameOf(await store.getChunk(name))).toBe(name);
+  expect(await stagedFiles()).toEqual([]);
+});
+
 test("a store that is closed without a barrier has no chunk more", async () => {
   const { name, sealed } = madeChunk(1);
   await new ChunkWriter(place).putChunk(name, sealed);
