@@ -51,43 +51,49 @@ function fillWords(words: Int32Array, name: ByteString, from: number): void {
   if (taken < NAME_BYTES_A_ROUND) words[taken >> 2] = value;
 }
 
-const STEPS_A_ROUND = 8;
-/** Of each round: which word a step adds, and how far it turns. */
-const ORDERS_1 = Uint8Array.of(0, 1, 2, 3, 4, 5, 6, 7);
-const ORDERS_2 = Uint8Array.of(1, 3, 5, 7, 0, 2, 4, 6);
-const ORDERS_3 = Uint8Array.of(3, 7, 2, 6, 1, 5, 0, 4);
-const SHIFTS_1 = Uint8Array.of(3, 7, 11, 19, 3, 7, 11, 19);
-const SHIFTS_2 = Uint8Array.of(3, 5, 9, 13, 3, 5, 9, 13);
-const SHIFTS_3 = Uint8Array.of(3, 9, 11, 15, 3, 9, 11, 15);
+/** Three rounds of eight steps: which word a step adds, and how far it turns. */
+const ORDERS = Uint8Array.of(0, 1, 2, 3, 4, 5, 6, 7, 1, 3, 5, 7, 0, 2, 4, 6, 3, 7, 2, 6, 1, 5, 0, 4);
+const SHIFTS = Uint8Array.of(
+  3,
+  7,
+  11,
+  19,
+  3,
+  7,
+  11,
+  19,
+  3,
+  5,
+  9,
+  13,
+  3,
+  5,
+  9,
+  13,
+  3,
+  9,
+  11,
+  15,
+  3,
+  9,
+  11,
+  15,
+);
+const ROUND_2_STEP = 8;
+const ROUND_3_STEP = 16;
 
-/**
- * half_md4_transform: three rounds of eight steps. What the kernel's macro writes as ROUND(f, d, a, b, c, ...) next, is the turn of
- * the four variables here.
- */
+/** half_md4_transform. What the kernel's macro writes as ROUND(f, d, a, b, c, ...) next, is the turn of the four variables here. */
 function halfMd4(state: Int32Array, words: Int32Array): void {
   let a = state[0] ?? 0;
   let b = state[1] ?? 0;
   let c = state[2] ?? 0;
   let d = state[3] ?? 0;
-  for (let i = 0; i < STEPS_A_ROUND; i++) {
-    const mixed = (d ^ (b & (c ^ d))) + (words[ORDERS_1[i] ?? 0] ?? 0);
-    const turned = turn((a + mixed) | 0, SHIFTS_1[i] ?? 0);
-    a = d;
-    d = c;
-    c = b;
-    b = turned;
-  }
-  for (let i = 0; i < STEPS_A_ROUND; i++) {
-    const mixed = (b & c) + ((b ^ c) & d) + (words[ORDERS_2[i] ?? 0] ?? 0) + K2;
-    const turned = turn((a + mixed) | 0, SHIFTS_2[i] ?? 0);
-    a = d;
-    d = c;
-    c = b;
-    b = turned;
-  }
-  for (let i = 0; i < STEPS_A_ROUND; i++) {
-    const mixed = (b ^ c ^ d) + (words[ORDERS_3[i] ?? 0] ?? 0) + K3;
-    const turned = turn((a + mixed) | 0, SHIFTS_3[i] ?? 0);
+  for (let step = 0; step < ORDERS.length; step++) {
+    let mixed = words[ORDERS[step] ?? 0] ?? 0;
+    if (step < ROUND_2_STEP) mixed += d ^ (b & (c ^ d));
+    else if (step < ROUND_3_STEP) mixed += (b & c) + ((b ^ c) & d) + K2;
+    else mixed += (b ^ c ^ d) + K3;
+    const turned = turn((a + mixed) | 0, SHIFTS[step] ?? 0);
     a = d;
     d = c;
     c = b;
