@@ -6,7 +6,7 @@ import { utf8ByteString } from "../base/bytes.ts";
 import { BinaryWriter } from "../base/binary.ts";
 import type { DiffId } from "../base/digest.ts";
 import { isLambdaImgError } from "../base/error.ts";
-import { CHUNK_BYTES, chunkNameAt, DIGEST_BYTES, type ChunkName } from "../chunk/chunk.ts";
+import { CHUNK_BYTES, chunkNameAt, DIGEST_BYTES } from "../chunk/chunk.ts";
 import type { Keyring } from "../crypto/keyring.ts";
 import { openRecord, recordNameOf, sealRecord } from "../crypto/record-seal.ts";
 import { saltOf } from "../crypto/salt.ts";
@@ -40,8 +40,9 @@ export class LayerReuse {
     const bytes = await this.#store.getRecord(place);
     const content = bytes && this.#open(place, bytes);
     if (content === undefined) return undefined;
-    if ((await this.#store.missingChunks(namesOf(content))).size > 0) return undefined;
-    return { segment: content, ledger: ledgerOf(content) };
+    const ledger = ledgerOf(content);
+    if ((await this.#store.missingChunks(ledger.names())).size > 0) return undefined;
+    return { segment: content, ledger };
   }
 
   /** Keeps what a layer became. Its chunks are in the store and durable. */
@@ -77,11 +78,6 @@ export class LayerReuse {
       name: recordNameOf(identity.finish(), this.#keyring.customerKey()),
     };
   }
-}
-
-function* namesOf({ ordinals, names }: Pick<SegmentContent, "ordinals" | "names">): Generator<ChunkName> {
-  for (let position = 0; position < ordinals.length; position++)
-    yield chunkNameAt(names, position * DIGEST_BYTES);
 }
 
 function ledgerOf({ ordinals, names, keys, plainDigests }: SegmentContent): ChunkLedger {

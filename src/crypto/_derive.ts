@@ -12,7 +12,7 @@ const FIRST = Uint8Array.of(1);
 
 /**
  * `length` bytes, at most 32, in fresh memory. Each chunk has a key: Node's own hkdfSync makes a key object and a job for it, and takes
- * three times as long.
+ * twice as long.
  */
 export function derive(
   secret: Uint8Array,

@@ -44,9 +44,9 @@ export class ChunkWriter {
   }
 
   /**
-   * Stages a sealed chunk if it is neither in the store nor staged. One that came into the store while this writer worked may be staged
-   * as well. The store's barrier, given its name, puts it into the store and makes it durable; closing the store without drops it. The bytes may lie in shared memory; they are the
-   * caller's again when this returns, before it resolves.
+   * Stages a sealed chunk if it is neither in the store nor staged; one that came into the store while this writer worked may be
+   * staged as well. The store's barrier, given its name, puts it into the store and makes it durable; closing the store without
+   * drops it. The bytes may lie in shared memory; they are the caller's again when this returns, before it resolves.
    * @throws STORE_FORBIDDEN, STORE_FULL, STORE_NOT_FOUND, STORE_UNAVAILABLE
    */
   async putChunk(name: ChunkName, sealed: Uint8Array): Promise<PutOutcome> {

@@ -13,7 +13,6 @@ export interface LayerOutline extends AssignedSlots {
 
 /** The entries of a layer in their order. They may be made anew each time that somebody goes through them. */
 export interface LayerEntries extends Iterable<LayerEntry> {
-  readonly length: number;
   readonly outline: LayerOutline;
 }
 
