@@ -9,8 +9,10 @@ const output = fileURLToPath(new URL("../src/oci/_inflate-code.ts", import.meta.
 
 const OPTIONS = [
   ...["--outFile", "inflate.wasm", "-O3", "--noAssert", "--runtime", "stub", "--enable", "simd"],
-  // 1 MiB and no more; constants below 4096, where the source has its tables.
-  ...["--memoryBase", "1024", "--initialMemory", "16", "--maximumMemory", "16"],
+  // What the source's layout needs, and no more; constants below 4096, where that has its tables.
+  ...["--memoryBase", "1024", "--initialMemory", "145", "--maximumMemory", "145"],
+  // Other threads can see the output.
+  ...["--enable", "threads", "--sharedMemory"],
 ];
 
 async function compile() {

@@ -10,7 +10,7 @@ interface Waiting {
  * A number of rooms at most, made when they are needed. Whoever takes one when all are away waits, which is what keeps
  * a fast thread from running ahead of a slow one.
  *
- * They are moved and not shared: V8 copies to and from shared memory byte by byte where it does not lie alike on both sides.
+ * They are moved and not shared: what is put into them need not lie alike, and V8 copies that byte by byte to and from shared memory.
  */
 export class Rooms {
   readonly sizeBytes: number;

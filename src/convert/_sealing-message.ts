@@ -20,8 +20,8 @@ export type SealingRequest =
 
 /** About a tar, by its number. The first of a tar begins it. */
 export type HashingRequest =
-  /** Its next bytes: so many, at the start of the memory. */
-  | (TarNamed & { readonly kind: "hash"; readonly room: Uint8Array; readonly sizeBytes: number })
+  /** Its next bytes. Their memory moves with them, unless threads share it: that stays as it is until the answer. */
+  | (TarNamed & { readonly kind: "hash"; readonly bytes: Uint8Array })
   /** It is complete. */
   | (TarNamed & { readonly kind: "digest" })
   /** Nobody wants to know. */
@@ -38,5 +38,6 @@ export type SealingReply =
 
 /** The answer to HashingRequest; "forget" has none. */
 export type HashingReply =
-  | { readonly kind: "hashed"; readonly room: Uint8Array }
+  /** For the oldest bytes without an answer; with their memory, all of it, where that has moved. */
+  | { readonly kind: "hashed"; readonly room?: Uint8Array }
   | { readonly kind: "digest"; readonly tar: number; readonly digest: Digest };

@@ -44,10 +44,15 @@ function hash(request: HashingRequest): void {
   }
   const hasher = hashers.get(tar) ?? new DigestBuilder(request.algorithm);
   if (request.kind === "hash") {
-    const { room, sizeBytes } = request;
+    const { bytes } = request;
     hashers.set(tar, hasher);
-    hasher.update(room.subarray(0, sizeBytes));
-    say({ kind: "hashed", room }, room);
+    hasher.update(bytes);
+    if (bytes.buffer instanceof SharedArrayBuffer) {
+      say({ kind: "hashed" });
+    } else {
+      const room = new Uint8Array(bytes.buffer);
+      say({ kind: "hashed", room }, room);
+    }
     return;
   }
   hashers.delete(tar);

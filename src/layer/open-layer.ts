@@ -53,12 +53,12 @@ export async function* openLayer(
     if (compression === "none" && descriptor.stored?.digest === descriptor.diffId) return;
     hasher = options.hashTar?.(descriptor) ?? new TarHasherHere(digestAlgorithm(descriptor.diffId));
   };
+  const tap = (piece: Uint8Array): Promise<void> | undefined => hasher?.update(piece);
   let sizeBytes = 0;
   try {
-    for await (const piece of decompressLent(stored.pieces(), descriptor.label, onCompression)) {
+    for await (const piece of decompressLent(stored.pieces(), descriptor.label, { onCompression, tap })) {
       sizeBytes += piece.length;
       if (sizeBytes > options.layerBytesMax) throw tooLarge(descriptor.label, options.layerBytesMax);
-      await hasher?.update(piece);
       yield piece;
     }
     await stored.drain();

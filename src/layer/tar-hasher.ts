@@ -4,10 +4,11 @@ import { DigestBuilder, type Digest } from "../base/digest.ts";
 /** Hashes one tar. Close it when it is of no use any more. */
 export interface TarHasher {
   /**
-   * Takes the next bytes, and resolves when it has done with their memory. Call it again only then.
-   * @throws what breaks the thread that hashes
+   * Takes the next bytes. Without a promise it has done with their memory; else that has to stay as it is until the promise resolves. Where
+   * threads share the memory, more may be given before, and the last promises resolve with `finish` or `close`; else wait for each.
+   * @throws what breaks the thread that hashes, as `finish` does then
    */
-  update(bytes: Uint8Array): Promise<void>;
+  update(bytes: Uint8Array): Promise<void> | undefined;
   /**
    * The digest of all that was taken; call it once.
    * @throws what breaks the thread that hashes
@@ -25,9 +26,8 @@ export class TarHasherHere implements TarHasher {
     this.#builder = new DigestBuilder(algorithm);
   }
 
-  update(bytes: Uint8Array): Promise<void> {
+  update(bytes: Uint8Array): undefined {
     this.#builder.update(bytes);
-    return Promise.resolve();
   }
 
   finish(): Promise<Digest> {

@@ -5,22 +5,27 @@ import { GZIP_HEADER_BYTES_MAX } from "../base/limit.ts";
 import type { Feed } from "./_feed.ts";
 import { gzipHeaderBytes, GzipHeaderError } from "./_gzip-header.ts";
 import { DeflateError, Inflater } from "./_inflater.ts";
+import type { Tap } from "./_tap.ts";
 
 /** CRC32 and ISIZE. */
 const TRAILER_BYTES = 8;
 
 /**
  * Inflates any number of members, empty ones too. Zeros may follow the last one, as on tape. A piece is a view that is
- * good until the next one is asked for.
- * @throws LAYER_INVALID, MEMORY_UNAVAILABLE
+ * good until the next one is asked for, and until `tap` has done with it. It lies in memory that threads share.
+ * @throws LAYER_INVALID, MEMORY_UNAVAILABLE, and what `tap` throws
  */
-export async function* gunzip(feed: Feed, label: string): AsyncGenerator<Uint8Array, void, undefined> {
+export async function* gunzip(
+  feed: Feed,
+  label: string,
+  tap?: Tap,
+): AsyncGenerator<Uint8Array, void, undefined> {
   const inflater = await Inflater.take();
   const input = new GzipInput(feed, inflater, label);
   try {
     do {
       await input.takeHeader();
-      yield* inflateMember(input);
+      yield* inflateMember(input, tap);
     } while (await input.hasMember());
     await input.refuseTrailer();
   } finally {
@@ -28,15 +33,22 @@ export async function* gunzip(feed: Feed, label: string): AsyncGenerator<Uint8Ar
   }
 }
 
-async function* inflateMember(input: GzipInput): AsyncGenerator<Uint8Array, void, undefined> {
+async function* inflateMember(
+  input: GzipInput,
+  tap: Tap | undefined,
+): AsyncGenerator<Uint8Array, void, undefined> {
   const { inflater } = input;
   inflater.beginMember();
   let sizeBytes = 0;
   for (;;) {
+    await inflater.makeRoom();
     const step = input.inflate();
-    if (inflater.output.length > 0) {
-      sizeBytes += inflater.output.length;
-      yield inflater.output;
+    const { output } = inflater;
+    if (output.length > 0) {
+      sizeBytes += output.length;
+      const until = tap?.(output);
+      if (until !== undefined) inflater.hold(until);
+      yield output;
     }
     if (step === "member-end") break;
     if (step === "need-input") await input.readMore();

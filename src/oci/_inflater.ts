@@ -1,3 +1,4 @@
+// ⚡ uses: Buffer
 /** The WebAssembly inflater (assembly/inflate.ts) as an object: bytes in by copy, bytes out as views. */
 import { AssertionError, assert, LambdaImgError } from "../base/error.ts";
 import { INFLATE_CODE } from "./_inflate-code.ts";
@@ -16,27 +17,40 @@ export class DeflateError extends Error {
   }
 }
 
-/** One inflater, with 1 MiB of memory of its own. It does nothing by itself: every call is synchronous. */
+/** Output that is in use for longer than until the next step. */
+interface HeldOutput {
+  readonly start: number;
+  readonly until: Promise<void>;
+  isOver: boolean;
+}
+
+/**
+ * One inflater, with memory of its own that other threads can see: 1 MiB, and up to 8 more for output that is held. It does nothing by
+ * itself: every step is synchronous.
+ */
 export class Inflater {
   readonly #code: InflateExports;
   readonly #memory: Uint8Array;
+  /** The same: what is copied into it by `fill` is copied as it is. */
+  readonly #input: Buffer;
   readonly #inputStart: number;
   readonly #inputLimit: number;
-  readonly #outputStart: number;
   #inputEnd: number;
   #output: Uint8Array = new Uint8Array(0);
+  /** In the order in which they were given, and so in that of the ring. */
+  readonly #held: HeldOutput[] = [];
 
   private constructor(code: InflateExports) {
     this.#code = code;
     this.#memory = new Uint8Array(code.memory.buffer);
+    this.#input = Buffer.from(code.memory.buffer);
     this.#inputStart = code.inputStart.value;
     this.#inputLimit = this.#inputStart + code.inputBytesMax.value;
-    this.#outputStart = code.outputStart.value;
     this.#inputEnd = this.#inputStart;
   }
 
   /**
-   * An inflater without input; give it back with `release`. Memory of WebAssembly takes 10 GiB of addresses, though 1 MiB
+   * An inflater without input; give it back with `release`. Memory of WebAssembly takes 10 GiB of addresses, though a thousandth
    * of them is used, and keeps them until the collector comes by: so the inflaters of a process are used again.
    * @throws MEMORY_UNAVAILABLE
    */
@@ -60,13 +74,10 @@ export class Inflater {
     }
   }
 
-  /** Ends the use of this object by whoever took it; views of its memory are good no longer. */
+  /** Ends the use of this object by whoever took it; views of its memory are good no longer, but for output that is held. */
   release(): void {
-    this.#code.inputAt.value = this.#inputStart;
-    this.#code.outputEnd.value = this.#outputStart;
-    this.#inputEnd = this.#inputStart;
     this.#output = new Uint8Array(0);
-    if (spares.length < SPARES_MAX) spares.push(this);
+    void this.#reuse();
   }
 
   /** Input that was given and not taken yet: a view that the next call of `give` or `inflate` ends. */
@@ -74,7 +85,7 @@ export class Inflater {
     return this.#memory.subarray(this.#code.inputAt.value, this.#inputEnd);
   }
 
-  /** What the last step gave: a view that the next step ends. */
+  /** What the last step gave: a view that the next step ends, unless it is held. */
   get output(): Uint8Array {
     return this.#output;
   }
@@ -91,9 +102,11 @@ export class Inflater {
     this.#inputEnd -= inputAt.value - this.#inputStart;
     inputAt.value = this.#inputStart;
     const taken = bytes.subarray(0, this.#inputLimit - this.#inputEnd);
-    this.#memory.set(taken, this.#inputEnd);
-    this.#inputEnd += taken.length;
-    this.#memory.fill(0, this.#inputEnd, this.#inputEnd + INPUT_MARGIN_BYTES);
+    const end = this.#inputEnd + taken.length;
+    // Not by `set`, which copies to shared memory byte by byte where it does not lie alike.
+    if (taken.length > 0) this.#input.fill(taken, this.#inputEnd, end);
+    this.#memory.fill(0, end, end + INPUT_MARGIN_BYTES);
+    this.#inputEnd = end;
     return taken.length;
   }
 
@@ -110,17 +123,68 @@ export class Inflater {
   }
 
   /**
+   * Waits until a step has room for its output; call it before each. What stands at the same place modulo 16 as in the
+   * stream, counted from its first byte, stays so.
+   * @throws what held output waits for
+   */
+  async makeRoom(): Promise<void> {
+    for (;;) {
+      const start = this.#roomStart();
+      if (start !== undefined) {
+        if (start !== this.#code.outputEnd.value) this.#code.moveOutput(start);
+        return;
+      }
+      await this.#held[0]?.until;
+    }
+  }
+
+  /** Keeps what the last step gave until that resolves, or fails. */
+  hold(until: Promise<void>): void {
+    const held: HeldOutput = { start: this.#output.byteOffset, until, isOver: false };
+    const end = (): void => {
+      held.isOver = true;
+    };
+    until.then(end, end);
+    this.#held.push(held);
+  }
+
+  /**
    * Goes on with the member; `isAll` says that there is no more input than what was given.
    * @throws DeflateError
    */
   inflate({ isAll }: { readonly isAll: boolean }): InflateStep {
     const status = this.#code.inflate(this.#inputEnd, isAll ? 1 : 0);
     if (status < 0) throw new DeflateError(status);
-    this.#output = this.#memory.subarray(this.#outputStart, this.#code.outputEnd.value);
-    this.#code.slide(); // It moves the window alone: what is seen as output stays where it is.
+    this.#output = this.#memory.subarray(this.#code.outputStart.value, this.#code.outputEnd.value);
+    this.#code.take();
     const step = STEPS[status];
     if (step === undefined) throw new AssertionError(`the inflater answered ${status}`);
     return step;
+  }
+
+  /**
+   * Where the next output can begin: at the ring's start where nothing is held, since what was there last is in the processor's
+   * cache; else behind the last one, or at the start again, where that does not come to what is held for the longest time.
+   */
+  #roomStart(): number | undefined {
+    while (this.#held[0]?.isOver === true) this.#held.shift();
+    const { outputEnd, ringStart, ringEnd, outputRoomBytes } = this.#code;
+    const end = outputEnd.value;
+    const again = ringStart.value + (end % ALIGNMENT);
+    const oldest = this.#held[0];
+    if (oldest === undefined) return again;
+    if (oldest.start >= end) return end + outputRoomBytes.value <= oldest.start ? end : undefined;
+    if (end + outputRoomBytes.value <= ringEnd.value) return end;
+    return again + outputRoomBytes.value <= oldest.start ? again : undefined;
+  }
+
+  /** Makes it one that can be taken, when nobody sees its memory any more. */
+  async #reuse(): Promise<void> {
+    await Promise.allSettled(this.#held.splice(0).map(({ until }) => until));
+    this.#code.inputAt.value = this.#inputStart;
+    this.#inputEnd = this.#inputStart;
+    this.#code.moveOutput(this.#code.ringStart.value);
+    if (spares.length < SPARES_MAX) spares.push(this);
   }
 }
 
@@ -130,16 +194,24 @@ declare const WebAssembly: {
   instantiate(module: object, imports: object): Promise<{ readonly exports: unknown }>;
 };
 
+interface Global {
+  readonly value: number;
+}
+
 interface InflateExports {
-  readonly memory: { readonly buffer: ArrayBuffer };
-  readonly inputStart: { readonly value: number };
-  readonly inputBytesMax: { readonly value: number };
-  readonly outputStart: { readonly value: number };
+  readonly memory: { readonly buffer: SharedArrayBuffer };
+  readonly inputStart: Global;
+  readonly inputBytesMax: Global;
+  readonly ringStart: Global;
+  readonly ringEnd: Global;
+  readonly outputRoomBytes: Global;
   readonly inputAt: { value: number };
-  readonly outputEnd: { value: number };
-  readonly checksum: { readonly value: number };
+  readonly outputStart: Global;
+  readonly outputEnd: Global;
+  readonly checksum: Global;
   beginMember(): void;
-  slide(): void;
+  take(): void;
+  moveOutput(to: number): void;
   inflate(inputEnd: number, isAll: number): number;
 }
 
@@ -151,6 +223,8 @@ const spares: Inflater[] = [];
 
 /** As in assembly/inflate.ts. */
 const INPUT_MARGIN_BYTES = 32;
+/** What lies alike modulo so many is copied from shared memory by words; tars have blocks of 512 bytes. */
+const ALIGNMENT = 16;
 const STEPS: readonly (InflateStep | undefined)[] = ["need-input", "output-full", "member-end"];
 const TRUNCATED = -1;
 

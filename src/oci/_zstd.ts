@@ -5,6 +5,7 @@ import { ZSTD_WINDOW_BYTES_MAX } from "../base/limit.ts";
 import { releaseBytes } from "../base/release.ts";
 import { KIB, divCeil } from "../base/units.ts";
 import type { Feed } from "./_feed.ts";
+import type { Tap } from "./_tap.ts";
 
 /** Input given to the decoder at once: bounds what one piece can grow to before the caller is heard again. */
 const INPUT_BYTES = 64 * KIB;
@@ -18,9 +19,13 @@ const ABANDONED_STEPS_MAX = 256;
 
 /**
  * Decompresses any number of frames, skippable ones left out.
- * @throws LAYER_INVALID, COMPRESSION_UNSUPPORTED
+ * @throws LAYER_INVALID, COMPRESSION_UNSUPPORTED, and what `tap` throws
  */
-export async function* unzstd(feed: Feed, label: string): AsyncGenerator<Uint8Array, void, undefined> {
+export async function* unzstd(
+  feed: Feed,
+  label: string,
+  tap?: Tap,
+): AsyncGenerator<Uint8Array, void, undefined> {
   checkWindow(await feed.peek(FRAME_HEADER_BYTES_MAX), label);
   const { ZSTDDecoder } = await import("zstddec/stream");
   const decoder = new ZSTDDecoder();
@@ -44,6 +49,7 @@ export async function* unzstd(feed: Feed, label: string): AsyncGenerator<Uint8Ar
         throw damaged(label);
       }
       if (step.value.length === 0) continue;
+      await tap?.(step.value);
       yield step.value;
       releaseBytes(step.value); // The decoder gives each in fresh memory.
     }

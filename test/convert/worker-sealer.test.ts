@@ -197,6 +197,29 @@ describe.skipIf(!existsSync(BUILT))("WorkerSealer (needs npm run build)", () => 
         expect(chunk.name).toBe(sealChunk(plain(i + 1), SALT).name);
     });
 
+    test.each([100_000, 512 * 1024, 3_000_000])(
+      "in memory that threads share, in pieces of %d: it is taken where it lies",
+      async (pieceBytes) => {
+        const sealer = await make(1);
+        const hasher = begin(sealer);
+        const shared = new Uint8Array(new SharedArrayBuffer(TAR.length + pieceBytes));
+        const underWay: Promise<void>[] = [];
+        // The last of it lies before the first, as in a ring.
+        const start = TAR.length % pieceBytes;
+        for (let at = 0; at < TAR.length; at += pieceBytes) {
+          const piece = TAR.subarray(at, at + pieceBytes);
+          const lent = shared.subarray(piece.length < pieceBytes ? 0 : start + at).subarray(0, piece.length);
+          lent.set(piece);
+          const done = hasher.update(lent);
+          if (done !== undefined) underWay.push(done.then(() => void lent.fill(0xee)));
+        }
+        expect(underWay.length).toBeGreaterThan(0);
+        expect(await hasher.finish()).toBe(LARGE.diffId);
+        await Promise.all(underWay);
+        hasher.close();
+      },
+    );
+
     test("several at once, with their algorithms, one of them empty and one given up", async () => {
       const sealer = await make(1);
       const digests = [TAR, TAR.subarray(1), new Uint8Array(0)].map(sha512Digest);
@@ -226,6 +249,19 @@ describe.skipIf(!existsSync(BUILT))("WorkerSealer (needs npm run build)", () => 
       other.close();
     });
 
+    test("lets go of shared memory when it is closed, whether it was sent by then or not", async () => {
+      const sealer = await make(1);
+      const hasher = begin(sealer);
+      const shared = new Uint8Array(new SharedArrayBuffer(2_000_000));
+      const parts = [shared.subarray(0, 1_000_000), shared.subarray(1_000_000, 1_000_100)];
+      const underWay = parts.map((part) => hasher.update(part));
+      hasher.close();
+      for (const done of underWay) await done;
+      const other = begin(sealer);
+      await give(other, TAR, 1_000_000);
+      expect(await other.finish()).toBe(LARGE.diffId);
+    });
+
     test("is not for small layers, nor where the system gives no thread", async () => {
       const sealer = await make(1);
       const digest = sha256Digest(TAR);
@@ -245,16 +281,20 @@ describe.skipIf(!existsSync(BUILT))("WorkerSealer (needs npm run build)", () => 
       const sealer = await make(1);
       const [waiting, giving, late] = [begin(sealer), begin(sealer), begin(sealer)];
       await waiting.update(TAR.subarray(0, 10));
+      const shared = new Uint8Array(new SharedArrayBuffer(1_000_000));
+      const sharing = begin(sealer);
       const outcomes = Promise.allSettled([
         // A bug, which ends the thread.
         sealer.seal(new Uint8Array(5)),
         waiting.finish(),
         give(giving, TAR, 100_000),
+        sharing.update(shared),
       ]);
-      expect((await outcomes).map(({ status }) => status)).toEqual(["rejected", "rejected", "rejected"]);
+      expect((await outcomes).map(({ status }) => status)).toEqual(Array(4).fill("rejected"));
       await expect(late.finish()).rejects.toThrow();
+      await expect(begin(sealer).update(shared)).rejects.toThrow();
       await expect(give(begin(sealer), TAR, 100_000)).rejects.toThrow();
-      for (const hasher of [waiting, giving, late]) hasher.close();
+      for (const hasher of [waiting, giving, late, sharing]) hasher.close();
     });
   });
 

@@ -233,6 +233,7 @@ describe("a hasher elsewhere", () => {
 
     async finish(): Promise<Digest> {
       await new Promise((resolve) => setImmediate(resolve));
+      if (this.taken.length >= this.failAt) throw new Error("the thread is no more");
       return sha256Digest(concatBytes(...this.taken));
     }
 

@@ -44,8 +44,10 @@ import {
   LENGTH_CODE_BITS,
   LENGTH_CODE_TABLE,
   LENGTHS,
-  OUTPUT,
   OUTPUT_BYTES_MAX,
+  OUTPUT_MARGIN_BYTES,
+  RING,
+  RING_BYTES,
   WINDOW_BYTES,
 } from "./layout";
 import { copyMatch, makePatterns } from "./match";
@@ -66,8 +68,10 @@ const LONG_BLOCK_BYTES: usize = 8192;
 /** Where the host writes input, and how much fits. Behind what it has written last it keeps INPUT_MARGIN_BYTES of zeros. */
 export const inputStart: usize = INPUT;
 export const inputBytesMax: usize = INPUT_BYTES_MAX;
-/** Where output is found. What stands before it is the window that later matches reach back to. */
-export const outputStart: usize = OUTPUT;
+/** Where output can stand, and how much room a step needs there. */
+export const ringStart: usize = RING;
+export const ringEnd: usize = RING + RING_BYTES;
+export const outputRoomBytes: usize = OUTPUT_BYTES_MAX + OUTPUT_MARGIN_BYTES;
 
 // What inflate() answers. Failures are negative.
 const NEED_INPUT: i32 = 0;
@@ -92,9 +96,11 @@ const IN_STORED: i32 = 1;
 const IN_CODES: i32 = 2;
 
 export { inputAt };
+/** Where the next output begins. What stands before it is the window that its matches reach back to. */
+export let outputStart: usize = RING;
 /** Address behind the output. */
-export let outputEnd: usize = outputStart;
-/** CRC-32 of the member so far, of what was taken by slide(). */
+export let outputEnd: usize = RING;
+/** CRC-32 of the member so far, of what was taken by take(). */
 export let checksum: u32 = 0;
 
 let place: i32 = IN_HEADER;
@@ -103,7 +109,7 @@ let storedBytesLeft: usize = 0;
 /** What the last block with codes has given; other members' blocks are as good a guess. */
 let blockBytes: usize = 0;
 /** Where the member's output begins: no match reaches back beyond it. Below the window when that is full. */
-let memberStart: usize = outputStart;
+let memberStart: usize = RING;
 let hasTables: bool = false;
 
 /** RFC 1951, 3.2.7: the order in which the lengths of code length codes come. */
@@ -126,14 +132,19 @@ export function beginMember(): void {
   checksum = 0;
 }
 
-/** The host has taken the output: keeps the window of it, and counts it into the checksum. */
-export function slide(): void {
-  checksum = crc32(checksum, memberStart > outputStart ? memberStart : outputStart, outputEnd);
-  const outputBytes = outputEnd - outputStart;
-  memory.copy(outputStart - WINDOW_BYTES, outputEnd - WINDOW_BYTES, WINDOW_BYTES);
-  outputEnd = outputStart;
-  const oldest = outputStart - WINDOW_BYTES;
-  memberStart = memberStart - outputBytes > oldest ? memberStart - outputBytes : oldest;
+/** The host has seen the output: counts it into the checksum. The next one comes behind it. */
+export function take(): void {
+  checksum = crc32(checksum, outputStart, outputEnd);
+  outputStart = outputEnd;
+}
+
+/** The next output comes there, with a copy of the window before it. Call it after take(). */
+export function moveOutput(to: usize): void {
+  memory.copy(to - WINDOW_BYTES, outputEnd - WINDOW_BYTES, WINDOW_BYTES);
+  const reach = outputEnd - memberStart;
+  memberStart = to - (reach < WINDOW_BYTES ? reach : WINDOW_BYTES);
+  outputStart = to;
+  outputEnd = to;
 }
 
 /**
@@ -142,7 +153,7 @@ export function slide(): void {
  */
 export function inflate(end: usize, isAll: bool): i32 {
   setInputEnd(end);
-  const outputLimit = OUTPUT + OUTPUT_BYTES_MAX;
+  const outputLimit = outputStart + OUTPUT_BYTES_MAX;
   let status = NEED_INPUT;
   do {
     if (place == IN_HEADER && isLastBlock) {

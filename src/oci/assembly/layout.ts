@@ -1,4 +1,4 @@
-/** Where everything lies in the one MiB of memory. The compiler puts its constants below 4096. */
+/** Where everything lies in the one memory: a MiB of tables, input and checksum, then the output. The compiler puts its constants below 4096. */
 
 /** Bits that the first look into a table resolves; longer codes need a second one. */
 export const LITERAL_BITS: i32 = 11;
@@ -33,6 +33,9 @@ export const CRC_TABLES: usize = 32768; // u32, 16 tables of 256
 export const FOLD_REST: usize = 49152; // u8, FOLD_REST_BYTES and 32 more
 export const INPUT: usize = 65536; // u8, and 4096 of margin
 export const INPUT_BYTES_MAX: usize = 524288;
-export const OUTPUT: usize = INPUT + INPUT_BYTES_MAX + 4096 + WINDOW_BYTES; // u8, behind the window, and 4096 of margin
+/** Of one step, which may go on for as long as a match. */
 export const OUTPUT_BYTES_MAX: usize = 131072;
-export const FOLDED: usize = 851968; // u8: FOLD_REST_BYTES of zeros before it; as much as the output, and 4096
+export const OUTPUT_MARGIN_BYTES: usize = 4096;
+export const FOLDED: usize = 655360; // u8: FOLD_REST_BYTES of zeros before it; as much as one output, and its margin
+export const RING: usize = 1048576; // u8: outputs, each behind the one before or here again; before it is room for a window
+export const RING_BYTES: usize = 8454144;
