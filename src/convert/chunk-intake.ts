@@ -47,13 +47,17 @@ export class ChunkIntake {
     this.#running.add(task);
   }
 
+  /** Whether there is anything that `relieve` would do: a layer is asked for it each few KiB. */
+  get isCrowded(): boolean {
+    return this.#running.size >= this.#sealer.depth || this.#failure !== undefined;
+  }
+
   /**
    * Resolves when few enough chunks are under way that one more may come: what makes the source wait for the store.
    * @throws the first failure of a chunk
    */
   async relieve(): Promise<void> {
-    while (this.#running.size >= this.#sealer.depth && this.#failure === undefined)
-      await Promise.race(this.#running);
+    while (this.isCrowded && this.#failure === undefined) await Promise.race(this.#running);
     this.#throwFailure();
   }
 

@@ -52,7 +52,7 @@ export async function convertLayer(
   for await (const piece of options.openLayer(stream, { layerBytesMax: options.layerBytesMax })) {
     for (let at = 0; at < piece.length; at += PARSER_STEP_BYTES) {
       parser.push(piece.subarray(at, at + PARSER_STEP_BYTES));
-      await intake.relieve();
+      if (intake.isCrowded) await intake.relieve();
     }
     options.onBytes(piece.length);
     throwIfCancelled(options.signal);
