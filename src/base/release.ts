@@ -23,6 +23,7 @@ function closedPort(): MessagePort {
  */
 export function releaseBytes(bytes: Uint8Array): void {
   const { buffer } = bytes;
+  if (bytes.length === 0) return; // Memory that was given back already: Node 22 and later refuse it.
   if (!(buffer instanceof ArrayBuffer) || buffer.byteLength !== bytes.length) return;
   nowhere ??= closedPort();
   nowhere.postMessage(undefined, [buffer]);
