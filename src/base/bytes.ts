@@ -132,7 +132,20 @@ export function fromHex(text: string): Uint8Array {
 
 /** The bytes in memory of their own, of a Buffer as well: a Buffer's slice() is a view. */
 export function copyOf(bytes: Uint8Array): Uint8Array {
-  return new Uint8Array(bytes);
+  if (!(bytes.buffer instanceof SharedArrayBuffer)) return new Uint8Array(bytes);
+  const copy = new Uint8Array(bytes.length);
+  copyInto(copy, 0, bytes);
+  return copy;
+}
+
+/**
+ * Copies bytes to a place in others, wherever they lie. What `set` copies from or to memory that threads share it takes byte by byte, unless
+ * both lie alike modulo 8: at 3 GB/s in place of 20.
+ */
+export function copyInto(target: Uint8Array, at: number, bytes: Uint8Array): void {
+  if (bytes.length === 0) return;
+  // A fill by as many bytes as there is room for is a copy, in all versions of Node by memcpy(3).
+  Buffer.from(target.buffer, target.byteOffset, target.byteLength).fill(bytes, at, at + bytes.length);
 }
 
 /** The parts, one after another, in fresh memory. */

@@ -1,5 +1,5 @@
-// ⚡ uses: Buffer
 /** The WebAssembly inflater (assembly/inflate.ts) as an object: bytes in by copy, bytes out as views. */
+import { copyInto } from "../base/bytes.ts";
 import { AssertionError, assert, LambdaImgError } from "../base/error.ts";
 import { INFLATE_CODE } from "./_inflate-code.ts";
 
@@ -31,8 +31,6 @@ interface HeldOutput {
 export class Inflater {
   readonly #code: InflateExports;
   readonly #memory: Uint8Array;
-  /** The same: what is copied into it by `fill` is copied as it is. */
-  readonly #input: Buffer;
   readonly #inputStart: number;
   readonly #inputLimit: number;
   #inputEnd: number;
@@ -43,7 +41,6 @@ export class Inflater {
   private constructor(code: InflateExports) {
     this.#code = code;
     this.#memory = new Uint8Array(code.memory.buffer);
-    this.#input = Buffer.from(code.memory.buffer);
     this.#inputStart = code.inputStart.value;
     this.#inputLimit = this.#inputStart + code.inputBytesMax.value;
     this.#inputEnd = this.#inputStart;
@@ -102,11 +99,9 @@ export class Inflater {
     this.#inputEnd -= inputAt.value - this.#inputStart;
     inputAt.value = this.#inputStart;
     const taken = bytes.subarray(0, this.#inputLimit - this.#inputEnd);
-    const end = this.#inputEnd + taken.length;
-    // Not by `set`, which copies to shared memory byte by byte where it does not lie alike.
-    if (taken.length > 0) this.#input.fill(taken, this.#inputEnd, end);
-    this.#memory.fill(0, end, end + INPUT_MARGIN_BYTES);
-    this.#inputEnd = end;
+    copyInto(this.#memory, this.#inputEnd, taken);
+    this.#inputEnd += taken.length;
+    this.#memory.fill(0, this.#inputEnd, this.#inputEnd + INPUT_MARGIN_BYTES);
     return taken.length;
   }
 

@@ -6,6 +6,7 @@ import {
   compareByteStrings,
   concatBytes,
   copyByteString,
+  copyInto,
   copyOf,
   equalBytes,
   fromByteString,
@@ -32,6 +33,37 @@ test("a copy has memory of its own, and is no Buffer", () => {
     expect(copy).toEqual(Uint8Array.of(2, 3));
     expect(Buffer.isBuffer(copy)).toBe(false);
   }
+});
+
+test("bytes go to and from memory that threads share, wherever they lie, and a copy is not shared", () => {
+  const give = {
+    shared: (bytes: number) => new SharedArrayBuffer(bytes),
+    own: (bytes: number) => new ArrayBuffer(bytes),
+  };
+  const anyMemory = fc.constantFrom(give.shared, give.own);
+  fc.assert(
+    fc.property(
+      anyBytes,
+      fc.tuple(anyMemory, anyMemory),
+      fc.nat(20),
+      fc.nat(20),
+      (bytes, [from, to], start, at) => {
+        const source = new Uint8Array(from(start + bytes.length)).subarray(start);
+        source.set(bytes);
+        const target = new Uint8Array(to(at + bytes.length + 3)).fill(0xee);
+        copyInto(target, at, source);
+        const before = new Uint8Array(at).fill(0xee);
+        expect(Array.from(target)).toEqual([...before, ...bytes, 0xee, 0xee, 0xee]);
+        const copy = copyOf(source);
+        expect(Array.from(copy)).toEqual(Array.from(bytes));
+        expect(copy.buffer).toBeInstanceOf(ArrayBuffer);
+        expect(Buffer.isBuffer(copy)).toBe(false);
+      },
+    ),
+  );
+  expect(() => {
+    copyInto(new Uint8Array(5), 3, Uint8Array.of(1, 2, 3));
+  }).toThrow(RangeError);
 });
 
 describe("byte strings", () => {
