@@ -27,7 +27,8 @@ export type HashingRequest =
   /** Nobody wants to know. */
   | { readonly kind: "forget"; readonly tar: number };
 
-interface TarNamed {
+/** A tar by its number, and how it is hashed. */
+export interface TarNamed {
   readonly tar: number;
   readonly algorithm: "sha256" | "sha512";
 }

@@ -2,12 +2,12 @@
  * Tars that are hashed in a sealing thread. With two processors the main thread, which inflates, is the busier one. Bytes in memory that
  * threads share are hashed where they are; others are copied, which costs a tenth of the hashing.
  */
-import { assert, definite } from "../base/error.ts";
+import { definite } from "../base/error.ts";
 import type { Digest } from "../base/digest.ts";
 import { RoomFiller, Rooms } from "../base/rooms.ts";
 import { KIB } from "../base/units.ts";
 import type { TarHasher } from "../layer/tar-hasher.ts";
-import type { HashingReply, HashingRequest } from "./_sealing-message.ts";
+import type { HashingReply, HashingRequest, TarNamed } from "./_sealing-message.ts";
 
 /** As much as one message is about. */
 const ROOM_BYTES = 512 * KIB;
@@ -21,15 +21,14 @@ const ROOMS_MAX = 16;
 type Tell = (request: HashingRequest, moved: readonly ArrayBuffer[]) => void;
 
 interface Waiting<T> {
-  resolve(value: T): void;
-  reject(error: unknown): void;
+  readonly resolve: (value: T) => void;
+  readonly reject: (error: unknown) => void;
 }
 
-/** Bytes of shared memory that follow each other and were not sent yet. */
+/** Bytes of shared memory that follow each other, and who waits until they are hashed. */
 interface Run {
   bytes: Uint8Array;
-  readonly done: Promise<void>;
-  readonly waiting: Waiting<void>;
+  readonly waiting: Waiting<void>[];
 }
 
 /** The tars that one thread hashes. */
@@ -37,8 +36,10 @@ export class TarHashing {
   readonly #tell: Tell;
   readonly #rooms = new Rooms(ROOM_BYTES, ROOMS_MAX);
   readonly #tars = new Map<number, Waiting<Digest> | undefined>();
-  /** Of shared memory that is being hashed, in the order of the requests; `undefined` stands for a room. */
-  readonly #runs: (Waiting<void> | undefined)[] = [];
+  /** By tar: what is not sent yet. */
+  readonly #gathered = new Map<number, Run>();
+  /** What is sent and has no answer, in the order of the requests. */
+  readonly #sent: Run[] = [];
   #tarCount = 0;
   #failure: Error | undefined;
 
@@ -49,38 +50,23 @@ export class TarHashing {
   /** Begins a tar. */
   begin(algorithm: "sha256" | "sha512"): TarHasher {
     const tar = this.#tarCount++;
+    const named: TarNamed = { tar, algorithm };
     this.#tars.set(tar, undefined);
     const filler = new RoomFiller(this.#rooms, (room, sizeBytes) => {
-      this.#runs.push(undefined);
       const bytes = room.subarray(0, sizeBytes);
-      this.#tell({ kind: "hash", tar, algorithm, bytes }, [room.buffer as ArrayBuffer]);
+      this.#tell({ kind: "hash", ...named, bytes }, [room.buffer as ArrayBuffer]);
     });
-    let run: Run | undefined;
-    const sendRun = (): void => {
-      if (run === undefined) return;
-      this.#runs.push(run.waiting);
-      this.#tell({ kind: "hash", tar, algorithm, bytes: run.bytes }, []);
-      run = undefined;
-    };
     return {
-      update: (bytes) => {
-        if (!(bytes.buffer instanceof SharedArrayBuffer)) return filler.write(bytes);
-        if (this.#failure !== undefined) return Promise.reject(this.#failure);
-        if (run !== undefined && !follows(run.bytes, bytes)) sendRun();
-        if (run === undefined) run = newRun(bytes);
-        else run.bytes = new Uint8Array(bytes.buffer, run.bytes.byteOffset, run.bytes.length + bytes.length);
-        const { done } = run;
-        if (run.bytes.length >= ROOM_BYTES) sendRun();
-        return done;
-      },
+      update: (bytes) =>
+        bytes.buffer instanceof SharedArrayBuffer ? this.#gather(named, bytes) : filler.write(bytes),
       finish: () => {
         filler.flush();
-        sendRun();
-        return this.#digestOf(tar, algorithm);
+        this.#send(named);
+        return this.#digestOf(named);
       },
       close: () => {
-        run?.waiting.resolve();
-        run = undefined;
+        for (const { resolve } of this.#gathered.get(tar)?.waiting ?? []) resolve();
+        this.#gathered.delete(tar);
         const waiting = this.#tars.get(tar);
         if (!this.#tars.delete(tar)) return;
         waiting?.reject(new Error("the tar was given up"));
@@ -97,11 +83,11 @@ export class TarHashing {
       // Nobody waits any more where the tar was closed meanwhile.
       this.#tars.get(reply.tar)?.resolve(reply.digest);
       this.#tars.delete(reply.tar);
+    } else if (reply.room !== undefined) {
+      this.#rooms.giveBack(reply.room);
     } else {
-      assert(this.#runs.length > 0, "a thread answers what it was asked");
-      const run = this.#runs.shift();
-      if (run === undefined) this.#rooms.giveBack(definite(reply.room, "a room that moved comes back"));
-      else run.resolve();
+      const { waiting } = definite(this.#sent.shift(), "a thread answers what it was asked");
+      for (const { resolve } of waiting) resolve();
     }
     this.#releaseRooms();
   }
@@ -111,17 +97,45 @@ export class TarHashing {
     this.#failure ??= error;
     this.#rooms.fail(error);
     for (const waiting of this.#tars.values()) waiting?.reject(error);
-    for (const waiting of this.#runs.splice(0)) waiting?.reject(error);
+    for (const { waiting } of [...this.#sent.splice(0), ...this.#gathered.values()])
+      for (const { reject } of waiting) reject(error);
+    this.#gathered.clear();
   }
 
-  #digestOf(tar: number, algorithm: "sha256" | "sha512"): Promise<Digest> {
+  /** Takes bytes of shared memory; resolves when they are hashed. */
+  #gather(named: TarNamed, bytes: Uint8Array): Promise<void> {
+    const before = this.#gathered.get(named.tar);
+    if (before !== undefined && !follows(before.bytes, bytes)) this.#send(named);
     return new Promise((resolve, reject) => {
       if (this.#failure !== undefined) {
         reject(this.#failure);
         return;
       }
-      this.#tars.set(tar, { resolve, reject });
-      this.#tell({ kind: "digest", tar, algorithm }, []);
+      const run = this.#gathered.get(named.tar) ?? { bytes: bytes.subarray(0, 0), waiting: [] };
+      run.bytes = new Uint8Array(bytes.buffer, run.bytes.byteOffset, run.bytes.length + bytes.length);
+      run.waiting.push({ resolve, reject });
+      this.#gathered.set(named.tar, run);
+      if (run.bytes.length >= ROOM_BYTES) this.#send(named);
+    });
+  }
+
+  /** Sends what is gathered of a tar, if anything is. */
+  #send(named: TarNamed): void {
+    const run = this.#gathered.get(named.tar);
+    if (run === undefined) return;
+    this.#gathered.delete(named.tar);
+    this.#sent.push(run);
+    this.#tell({ kind: "hash", ...named, bytes: run.bytes }, []);
+  }
+
+  #digestOf(named: TarNamed): Promise<Digest> {
+    return new Promise((resolve, reject) => {
+      if (this.#failure !== undefined) {
+        reject(this.#failure);
+        return;
+      }
+      this.#tars.set(named.tar, { resolve, reject });
+      this.#tell({ kind: "digest", ...named }, []);
     });
   }
 
@@ -129,16 +143,6 @@ export class TarHashing {
   #releaseRooms(): void {
     if (this.#tars.size === 0) this.#rooms.release();
   }
-}
-
-function newRun(bytes: Uint8Array): Run {
-  let waiting: Waiting<void> | undefined;
-  const done = new Promise<void>((resolve, reject) => {
-    waiting = { resolve, reject };
-  });
-  // Where the thread ends, whoever waits hears of it; it may be that nobody does.
-  done.catch(() => undefined);
-  return { bytes, done, waiting: definite(waiting, "a promise calls its executor at once") };
 }
 
 /** Whether bytes stand behind others in the same memory. */

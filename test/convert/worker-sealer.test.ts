@@ -249,6 +249,16 @@ describe.skipIf(!existsSync(BUILT))("WorkerSealer (needs npm run build)", () => 
       other.close();
     });
 
+    test("lets go of shared memory that was not sent yet when the thread is no more", async () => {
+      const sealer = await make(1);
+      const hasher = begin(sealer);
+      const waiting = expect(hasher.update(new Uint8Array(new SharedArrayBuffer(100)))).rejects.toThrow();
+      await expect(sealer.seal(new Uint8Array(5))).rejects.toThrow(); // A bug, which ends the thread.
+      await waiting;
+      await expect(hasher.finish()).rejects.toThrow();
+      hasher.close();
+    });
+
     test("lets go of shared memory when it is closed, whether it was sent by then or not", async () => {
       const sealer = await make(1);
       const hasher = begin(sealer);
