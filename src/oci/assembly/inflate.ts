@@ -10,7 +10,7 @@
  */
 
 import { buildDistances, buildLengthCodes, buildLiterals, makeResults } from "./codes";
-import { crc32, makeCrcTables } from "./crc32";
+import { makeCrcTables } from "./crc32";
 import {
   BASE_SHIFT,
   BUFFER_SHIFT,
@@ -45,12 +45,21 @@ import {
   LENGTH_CODE_TABLE,
   LENGTHS,
   OUTPUT_BYTES_MAX,
-  OUTPUT_MARGIN_BYTES,
-  RING,
-  RING_BYTES,
-  WINDOW_BYTES,
 } from "./layout";
 import { copyMatch, makePatterns } from "./match";
+import {
+  beginOutput,
+  checksum,
+  memberStart,
+  moveOutput,
+  outputEnd,
+  outputRoomBytes,
+  outputStart,
+  ringEnd,
+  ringStart,
+  setOutputEnd,
+  take,
+} from "./output";
 
 /** RFC 1951, 3.2.7: at most so many codes for literals and lengths, and for distances, may be announced. */
 const LITERAL_CODES_MAX: u32 = 286;
@@ -68,10 +77,6 @@ const LONG_BLOCK_BYTES: usize = 8192;
 /** Where the host writes input, and how much fits. Behind what it has written last it keeps INPUT_MARGIN_BYTES of zeros. */
 export const inputStart: usize = INPUT;
 export const inputBytesMax: usize = INPUT_BYTES_MAX;
-/** Where output can stand, and how much room a step needs there. */
-export const ringStart: usize = RING;
-export const ringEnd: usize = RING + RING_BYTES;
-export const outputRoomBytes: usize = OUTPUT_BYTES_MAX + OUTPUT_MARGIN_BYTES;
 
 // What inflate() answers. Failures are negative.
 const NEED_INPUT: i32 = 0;
@@ -96,20 +101,13 @@ const IN_STORED: i32 = 1;
 const IN_CODES: i32 = 2;
 
 export { inputAt };
-/** Where the next output begins. What stands before it is the window that its matches reach back to. */
-export let outputStart: usize = RING;
-/** Address behind the output. */
-export let outputEnd: usize = RING;
-/** CRC-32 of the member so far, of what was taken by take(). */
-export let checksum: u32 = 0;
+export { checksum, moveOutput, outputEnd, outputRoomBytes, outputStart, ringEnd, ringStart, take };
 
 let place: i32 = IN_HEADER;
 let isLastBlock: bool = false;
 let storedBytesLeft: usize = 0;
 /** What the last block with codes has given; other members' blocks are as good a guess. */
 let blockBytes: usize = 0;
-/** Where the member's output begins: no match reaches back beyond it. Below the window when that is full. */
-let memberStart: usize = RING;
 let hasTables: bool = false;
 
 /** RFC 1951, 3.2.7: the order in which the lengths of code length codes come. */
@@ -128,23 +126,7 @@ export function beginMember(): void {
   setNext(inputAt, 0, 0);
   place = IN_HEADER;
   isLastBlock = false;
-  memberStart = outputEnd;
-  checksum = 0;
-}
-
-/** The host has seen the output: counts it into the checksum. The next one comes behind it. */
-export function take(): void {
-  checksum = crc32(checksum, outputStart, outputEnd);
-  outputStart = outputEnd;
-}
-
-/** The next output comes there, with a copy of the window before it. Call it after take(). */
-export function moveOutput(to: usize): void {
-  memory.copy(to - WINDOW_BYTES, outputEnd - WINDOW_BYTES, WINDOW_BYTES);
-  const reach = outputEnd - memberStart;
-  memberStart = to - (reach < WINDOW_BYTES ? reach : WINDOW_BYTES);
-  outputStart = to;
-  outputEnd = to;
+  beginOutput();
 }
 
 /**
@@ -198,7 +180,7 @@ function copyStored(isAll: bool, outputLimit: usize): i32 {
   if (size > outputLimit - outputEnd) size = outputLimit - outputEnd;
   memory.copy(outputEnd, inputAt, size);
   setNext(inputAt + size, 0, 0);
-  outputEnd += size;
+  setOutputEnd(outputEnd + size);
   storedBytesLeft -= size;
   if (storedBytesLeft == 0) {
     place = IN_HEADER;
@@ -393,7 +375,7 @@ function inflateCodes(isAll: bool, outputLimit: usize): i32 {
   // Bytes that were read ahead are put back: by the next call the host may have moved the input.
   setNext(from, buffer >> BUFFER_SHIFT, bitsAhead(count));
   blockBytes += to - outputEnd;
-  outputEnd = to;
+  setOutputEnd(to);
   if (status == BLOCK_END) place = IN_HEADER;
   // What looks wrong behind the end is what was made of zeros.
   return status < 0 && inputAt > inputEnd ? TRUNCATED : status;

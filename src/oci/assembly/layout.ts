@@ -38,4 +38,4 @@ export const OUTPUT_BYTES_MAX: usize = 131072;
 export const OUTPUT_MARGIN_BYTES: usize = 4096;
 export const FOLDED: usize = 655360; // u8: FOLD_REST_BYTES of zeros before it; as much as one output, and its margin
 export const RING: usize = 1048576; // u8: outputs, each behind the one before or here again; before it is room for a window
-export const RING_BYTES: usize = 8454144;
+export const RING_BYTES: usize = 8388608; // where memory ends, too: 144 pages (scripts/wasm.mjs)
