@@ -1,41 +1,43 @@
-// Makes dist/ anew: the library with its types (tsc), and the program as a few files (esbuild). docs/decisions/0013-bundle.md.
+// Makes dist/ anew: the library with its types (tsc), the program as a few files (esbuild), and what V8 compiles of it.
+// docs/decisions/0013-bundle.md and 0018-code-cache.md.
 import { execFileSync } from "node:child_process";
-import { rmSync } from "node:fs";
+import { rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import path from "node:path";
 
 import { build } from "esbuild";
 
 const top = path.resolve(import.meta.dirname, "..");
-/** What node is told to run. Commands share files; a thread or a process of its own has one with all that it needs, which is loaded sooner. */
+/** What node is told to run: each is one file with all that it needs, since every file more takes time to load. */
 const PROGRAMS = [
-  { entryPoints: ["src/cli/main.ts"], splitting: true, chunkNames: "[name]-[hash]" },
-  {
-    entryPoints: [
-      "src/convert/sealing-worker.ts",
-      "src/layer/_layer-worker.ts",
-      "src/verify/ext2fs-reader.ts",
-    ],
-  },
+  "src/cli/load-program.ts",
+  "src/cli/main.ts",
+  "src/convert/sealing-worker.ts",
+  "src/layer/_layer-worker.ts",
+  "src/verify/ext2fs-reader.ts",
 ];
 
 // A file that no source has any more must not be packed.
 rmSync(path.join(top, "dist"), { recursive: true, force: true });
 const tsc = createRequire(import.meta.url).resolve("typescript/bin/tsc");
 execFileSync(process.execPath, [tsc, "--project", "tsconfig.build.json"], { cwd: top, stdio: "inherit" });
-for (const program of PROGRAMS) {
-  await build({
-    ...program,
-    absWorkingDir: top,
-    // All in one directory: a file finds the program that it starts beside it, as in src/.
-    outdir: "dist/program",
-    entryNames: "[name]",
-    bundle: true,
-    format: "esm",
-    platform: "node",
-    target: "node20.19",
-    packages: "external",
-    charset: "utf8",
-    logLevel: "warning",
-  });
-}
+await build({
+  entryPoints: PROGRAMS,
+  absWorkingDir: top,
+  // All in one directory: a file finds the program that it starts beside it, as in src/.
+  outdir: "dist/program",
+  entryNames: "[name]",
+  bundle: true,
+  // Node's loader of modules takes longer.
+  format: "cjs",
+  define: { "import.meta.url": "programUrl" },
+  banner: { js: 'const programUrl = require("node:url").pathToFileURL(__filename).href;' },
+  platform: "node",
+  target: "node20.19",
+  packages: "external",
+  charset: "ascii",
+  logLevel: "warning",
+});
+writeFileSync(path.join(top, "dist/program/package.json"), '{ "type": "commonjs" }\n');
+// In a process of its own: V8 keeps code only with the flags that it was started with.
+execFileSync(process.execPath, [path.join(top, "scripts/code-cache.mjs")], { cwd: top, stdio: "inherit" });

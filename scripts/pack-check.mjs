@@ -12,6 +12,9 @@ try {
   const home = install(tarball);
   const shown = run(path.join(home, "node_modules", ".bin", "lambda-img"), ["--version"], home).trim();
   if (!shown.split(/\s+/).includes(version)) fail(`--version: expected ${version}, found ${shown}`);
+  // Without compiled code, which is not packed.
+  const sample = path.join(home, "node_modules", name, "fixtures/images/sample");
+  run(path.join(home, "node_modules", ".bin", "lambda-img"), ["convert", "--dry-run", `oci:${sample}`], home);
   const program = `const names = Object.keys(await import(${JSON.stringify(name)})); console.log(names.length);`;
   const count = Number(run(process.execPath, ["--input-type=module", "--eval", program], home));
   if (!(count > 0)) fail("the library exports nothing");
@@ -24,10 +27,16 @@ function pack() {
   run("npm", ["run", "--silent", "build"], top);
   const [packed] = JSON.parse(run("npm", ["pack", "--json", "--pack-destination", folder], top));
   const paths = packed.files.map((file) => file.path);
-  const stray = paths.filter((file) => /^(src|test|scripts|\.ci)\//.test(file));
+  const stray = paths.filter((file) => /^(src|test|scripts|\.ci)\/|\.cache$/.test(file));
   if (stray.length > 0) fail(`does not belong into the package: ${stray.join(", ")}`);
   for (const needed of [
-    ...["bin/lambda-img", "dist/program/main.js", "dist/index.js", "dist/index.d.ts"],
+    ...[
+      "bin/lambda-img",
+      "dist/program/load-program.js",
+      "dist/program/main.js",
+      "dist/index.js",
+      "dist/index.d.ts",
+    ],
     ...["README.md", "LICENSE"],
   ]) {
     if (!paths.includes(needed)) fail(`not in the package: ${needed}`);

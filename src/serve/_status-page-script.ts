@@ -24,7 +24,7 @@ export const STATUS_PAGE_SCRIPT: string = String.raw`
   const showSeconds = (value) => {
     if (value === null) return "-";
     if (value < 1e-6) return digits(value * 1e9) + " ns";
-    if (value < 1e-3) return digits(Number((value * 1e6).toPrecision(3))) + " µs";
+    if (value < 1e-3) return digits(Number((value * 1e6).toPrecision(3))) + " \u00b5s";
     if (value < 1) return digits(Number((value * 1e3).toPrecision(3))) + " ms";
     return digits(value) + " s";
   };

@@ -37,22 +37,22 @@ describe.skipIf(!isBuilt)("lambda-img (needs npm run build)", () => {
   });
 
   test.each([
-    ["export const main = () => Promise.resolve(4);", 4, /^$/],
+    ["exports.main = () => Promise.resolve(4);", 4, /^$/],
     [
-      "export const main = () => new Promise(() => {});",
+      "exports.main = () => new Promise(() => {});",
       70,
       /^lambda-img: bug: it ended before it was done;.*\n$/,
     ],
-    ['export const main = () => Promise.reject(new Error("no"));', 1, /Error: no\n/],
-  ])("what it runs decides the status, and has to come to an end: %s", (program, status, said) => {
+    ['exports.main = () => Promise.reject(new Error("no"));', 1, /Error: no\n.*program.main\.js:1:/s],
+  ])("what it runs decides the status, and has to come to an end: %s", (text, status, said) => {
     const copy = temporaryDirectory();
     try {
-      for (const file of ["package.json", "bin/package.json", "bin/lambda-img"]) {
+      const program = ["package.json", "load-program.js"].map((name) => `dist/program/${name}`);
+      for (const file of ["package.json", "bin/package.json", "bin/lambda-img", ...program]) {
         mkdirSync(path.dirname(path.join(copy.path, file)), { recursive: true });
         copyFileSync(path.join(TOP, file), path.join(copy.path, file));
       }
-      mkdirSync(path.join(copy.path, "dist", "program"), { recursive: true });
-      writeFileSync(path.join(copy.path, "dist/program/main.js"), program);
+      writeFileSync(path.join(copy.path, "dist/program/main.js"), text);
       const found = spawnSync(process.execPath, [path.join(copy.path, "bin", "lambda-img"), "images"], {
         encoding: "utf8",
       });

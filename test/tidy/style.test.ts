@@ -100,7 +100,7 @@ describe("dead exports", () => {
       "src/a/y.ts": "export interface Options {} export function run(options: Options) {}",
       "src/b/z.ts": 'import * as x from "../a/x.ts"; x.one; import { run } from "../a/y.ts";',
       "src/cli/main.ts": "export function main() {}",
-      "bin/lambda-img": '#!/usr/bin/env node\nimport { main } from "../dist/program/main.js";',
+      "bin/lambda-img": '#!/usr/bin/env node\nload(require.resolve("../dist/program/main.js"));',
     });
     expect(checkDeadExports(files, {})).toEqual(["src/a/x.ts:1: two is exported, but unused"]);
   });

@@ -9,7 +9,7 @@ export interface TextFile {
   readonly text: string;
 }
 
-/** One import, re-export or dynamic import. */
+/** One import, re-export, dynamic import or require. */
 export interface Import {
   readonly specifier: string;
   /** The imported file where the specifier is relative. */
@@ -100,7 +100,7 @@ function resolveImport(from: string, specifier: string): string | undefined {
   if (!specifier.startsWith(".")) return undefined;
   const target = path.posix.join(path.posix.dirname(from), specifier);
   // What bin/ runs is built from src/ (scripts/build.mjs).
-  return target === "dist/program/main.js" ? "src/cli/main.ts" : target;
+  return target.replace(/^dist\/program\/(.*)\.js$/, "src/cli/$1.ts");
 }
 
 type FoundImport = Pick<Import, "specifier" | "names" | "isTypeOnly">;
@@ -118,7 +118,7 @@ function readImport(node: ts.Node, ast: ts.SourceFile): FoundImport | undefined 
     const literal = node.argument.literal;
     if (ts.isStringLiteral(literal)) return { specifier: literal.text, names: undefined, isTypeOnly: true };
   }
-  if (ts.isCallExpression(node) && node.expression.kind === ts.SyntaxKind.ImportKeyword) {
+  if (ts.isCallExpression(node) && LOADERS.has(node.expression.getText(ast))) {
     const literal = node.arguments[0];
     if (literal && ts.isStringLiteral(literal)) {
       return { specifier: literal.text, names: undefined, isTypeOnly: false };
@@ -126,6 +126,9 @@ function readImport(node: ts.Node, ast: ts.SourceFile): FoundImport | undefined 
   }
   return undefined;
 }
+
+/** What takes a specifier; the last two are those of bin/. */
+const LOADERS: ReadonlySet<string> = new Set(["import", "require", "require.resolve"]);
 
 function readClause(clause: ts.ImportClause | undefined, ast: ts.SourceFile): Omit<FoundImport, "specifier"> {
   if (clause === undefined) return { names: [], isTypeOnly: false };
