@@ -96,11 +96,12 @@ export async function convertImage(conversion: Conversion): Promise<ConversionRe
   const intake = new ChunkIntake(conversion.sealer, stored);
   const before = image.pulledBytes();
   const reuse = new LayerReuse(store, keyring);
-  const { layers, fresh } = await convertLayers(conversion, intake, reuse);
+  const flattener = new Flattener();
+  const { layers, fresh } = await convertLayers(conversion, intake, { reuse, flattener });
   const layerBytes = image.pulledBytes() - before;
   await conversion.onLayersRead?.();
   store.hasten();
-  const { content, clampedTimeCount } = await makeDisk(conversion, { layers, intake, facts });
+  const { content, clampedTimeCount } = await makeDisk(conversion, { layers, flattener, intake, facts });
   conversion.onProgress?.({ stage: "durable" });
   const kept = keptChunks(content, fresh);
   await store.barrier([...tableChunkNames(content), ...kept]);
@@ -134,13 +135,14 @@ async function makeDisk(
   conversion: Conversion,
   use: {
     readonly layers: readonly ConvertedLayer[];
+    readonly flattener: Flattener;
     readonly intake: ChunkIntake;
     readonly facts: ConversionFacts;
   },
 ): Promise<{ content: ManifestContent; clampedTimeCount: number }> {
-  const { layers, intake, facts } = use;
+  const { layers, flattener, intake, facts } = use;
   conversion.onProgress?.({ stage: "flatten" });
-  const flattener = flatten(layers);
+  for (const { segment } of layers) flattener.applyLayer(segment.entries);
   const tree = flattener.finish();
   applyMtimePolicy(tree, conversion.mtimePolicy);
   const segmentChunkCounts = layers.map((layer) => layer.segment.chunkCount);
@@ -201,7 +203,7 @@ async function nameKnown(
 async function convertLayers(
   conversion: Conversion,
   intake: ChunkIntake,
-  reuse: LayerReuse,
+  { reuse, flattener }: { readonly reuse: LayerReuse; readonly flattener: Flattener },
 ): Promise<{ layers: ConvertedLayer[]; fresh: ReadonlyMap<DiffId, ConvertedLayer> }> {
   const { image } = conversion;
   const entryBudget = new EntryBudget();
@@ -223,6 +225,13 @@ async function convertLayers(
         layerBytesMax: conversion.layerBytesMax,
         entryBudget,
         signal,
+        // While the layer comes both processors have work; afterwards only this one would.
+        onEntry:
+          diffId === image.layers[0]?.diffId
+            ? (entry) => {
+                flattener.putAhead(entry);
+              }
+            : undefined,
         onBytes: (sizeBytes) => {
           tarBytes += sizeBytes;
           conversion.onProgress?.({ stage: "layer", label, tarBytes, pulledBytes: image.pulledBytes() });
@@ -270,12 +279,6 @@ function keptChunks(content: ManifestContent, fresh: ReadonlyMap<DiffId, Convert
   for (const { ledger } of fresh.values())
     for (const name of ledger.names()) if (!named.has(name)) kept.add(name);
   return [...kept];
-}
-
-function flatten(layers: readonly ConvertedLayer[]): Flattener {
-  const flattener = new Flattener();
-  for (const { segment } of layers) flattener.applyLayer(segment.entries);
-  return flattener;
 }
 
 function factsOf({ image, mtimePolicy, sizeRequest }: Conversion): ConversionFacts {

@@ -4,6 +4,7 @@ import type { OpenLayer } from "../layer/open-layer.ts";
 import { SegmentBuilder, type EntryBudget, type Segment } from "../segment/segment-builder.ts";
 import type { LayerStream } from "../source/oci-image.ts";
 import { TarParser } from "../tar/parser.ts";
+import type { LayerEntry } from "../tree/layer-entry.ts";
 import type { ChunkIntake } from "./chunk-intake.ts";
 import { ChunkLedger } from "./chunk-sealer.ts";
 
@@ -21,6 +22,8 @@ export interface LayerOptions {
   /** Shared by the layers of an image. */
   readonly entryBudget: EntryBudget;
   readonly signal: AbortSignal | undefined;
+  /** Given the layer's entries as SegmentBuilder gives them. */
+  readonly onEntry: ((entry: LayerEntry) => void) | undefined;
   /** Told now and then how many uncompressed bytes have come. */
   onBytes(sizeBytes: number): void;
 }
@@ -47,7 +50,7 @@ export async function convertLayer(
       intake.add(ledger, chunkIndex, plain);
     },
   };
-  const builder = new SegmentBuilder(sink, options.entryBudget);
+  const builder = new SegmentBuilder(sink, options.entryBudget, options.onEntry);
   const parser = new TarParser(builder, { label: stream.descriptor.label });
   for await (const piece of options.openLayer(stream, { layerBytesMax: options.layerBytesMax })) {
     for (let at = 0; at < piece.length; at += PARSER_STEP_BYTES) {

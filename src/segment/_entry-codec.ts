@@ -104,7 +104,7 @@ function readXattrs(reader: BinaryReader): LayerEntry["xattrs"] {
 }
 
 /** Their order counts too: it is part of what the layer says. */
-function areEqualXattrs(left: LayerEntry["xattrs"], right: LayerEntry["xattrs"]): boolean {
+export function areEqualXattrs(left: LayerEntry["xattrs"], right: LayerEntry["xattrs"]): boolean {
   if (left?.size !== right?.size) return false;
   const others = right?.entries();
   for (const [name, value] of left ?? []) {

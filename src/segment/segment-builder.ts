@@ -10,6 +10,7 @@ import { divCeil } from "../base/units.ts";
 import type { SparseRegion, TarEntry, TarSink } from "../tar/entry.ts";
 import type { FileBody, LayerEntry } from "../tree/layer-entry.ts";
 import { SEGMENT_BLOCK_BYTES, type FileBlocks, type FilePlace } from "./file-place.ts";
+import { areEqualXattrs } from "./_entry-codec.ts";
 import { EntryPacker, type PackedEntries } from "./packed-entries.ts";
 import { SegmentChunks, type SegmentChunkSink } from "./segment-chunks.ts";
 
@@ -54,10 +55,18 @@ export class SegmentBuilder implements TarSink {
   readonly #pending: PendingEntry[] = [];
   #body: BodyCursor | undefined;
   readonly #budget: EntryBudget;
+  readonly #onEntry: ((entry: LayerEntry) => void) | undefined;
+  #xattrsBefore: LayerEntry["xattrs"];
 
-  constructor(sink: SegmentChunkSink, budget: EntryBudget = new EntryBudget()) {
+  /** `onEntry` is given each entry in order, before `finish` ends; its body may get its places later, `finish` is the latest. */
+  constructor(
+    sink: SegmentChunkSink,
+    budget: EntryBudget = new EntryBudget(),
+    onEntry?: (entry: LayerEntry) => void,
+  ) {
     this.#chunks = new SegmentChunks(sink);
     this.#budget = budget;
+    this.#onEntry = onEntry;
   }
 
   entry(entry: TarEntry): void {
@@ -68,7 +77,9 @@ export class SegmentBuilder implements TarSink {
     const blocks = fileBlocks(regions);
     const place = isFile ? this.#chunks.begin(entry.path, entry.sizeBytes, blocks) : undefined;
     const awaited = place?.isComplete === false ? place : undefined;
-    this.#pending.push({ entry: layerEntry(entry, place?.body), awaited });
+    // Neighbours often have equal attributes, and a million inodes may keep them.
+    if (!areEqualXattrs(entry.xattrs, this.#xattrsBefore)) this.#xattrsBefore = entry.xattrs;
+    this.#pending.push({ entry: layerEntry(entry, place?.body, this.#xattrsBefore), awaited });
     this.#packPlaced();
     this.#body = isFile ? new BodyCursor(regions, blocks) : undefined;
   }
@@ -100,12 +111,18 @@ export class SegmentBuilder implements TarSink {
   #packPlaced(): void {
     if (this.#pending.length > PENDING_ENTRIES_MAX) {
       const first = this.#pending.shift();
-      if (first !== undefined) this.#packer.addUnplaced(first.entry);
+      if (first !== undefined) {
+        this.#packer.addUnplaced(first.entry);
+        this.#onEntry?.(first.entry);
+      }
     }
     const waiting = this.#pending.findIndex(({ awaited }) => awaited?.isComplete === false);
     const count = waiting < 0 ? this.#pending.length : waiting;
     if (count === 0) return;
-    for (const { entry } of this.#pending.splice(0, count)) this.#packer.add(entry);
+    for (const { entry } of this.#pending.splice(0, count)) {
+      this.#packer.add(entry);
+      this.#onEntry?.(entry);
+    }
   }
 }
 
@@ -123,7 +140,7 @@ interface PendingEntry {
 }
 
 /** Field by field: a million spreads of an entry take a second more. */
-function layerEntry(entry: TarEntry, body: FileBody | undefined): LayerEntry {
+function layerEntry(entry: TarEntry, body: FileBody | undefined, xattrs: LayerEntry["xattrs"]): LayerEntry {
   return {
     path: entry.path,
     type: entry.type,
@@ -135,7 +152,7 @@ function layerEntry(entry: TarEntry, body: FileBody | undefined): LayerEntry {
     linkTarget: entry.linkTarget,
     deviceMajor: entry.deviceMajor,
     deviceMinor: entry.deviceMinor,
-    xattrs: entry.xattrs,
+    xattrs,
   };
 }
 

@@ -1,14 +1,56 @@
 /** How a tree keeps an inode: there can be millions, and what most have in common, or do not have, takes no memory in each. */
 import { asByteString, type ByteString } from "../base/bytes.ts";
+import { assert } from "../base/error.ts";
 import type { Timestamp } from "../base/timestamp.ts";
 import type { FileBody, LayerEntry } from "./layer-entry.ts";
-import type { Inode } from "./tree.ts";
+import type { AssignedSlots } from "./slots.ts";
+import type { Inode, LayerSlots } from "./tree.ts";
 
 /** Whose an inode is, and its attributes: mostly one object for all neighbours in a layer. */
 export type Ownership = Pick<LayerEntry, "uid" | "gid" | "xattrs">;
 
-/** Where the tree has the inode from: Inode's fields of these names. */
-export type InodeOrigin = Pick<Inode, "type" | "layerIndex" | "slot">;
+/** A layer as its inodes refer to it. Its slots are known only when all of its entries are. */
+export class InodeLayer {
+  readonly index: number;
+  #slots: AssignedSlots | undefined;
+  #impliedCount = 0;
+
+  constructor(index: number) {
+    this.index = index;
+  }
+
+  /** Stands for the next directory without an entry, as the ordinal of an entry does for others. */
+  nextImplied(): number {
+    return FIRST_IMPLIED - this.#impliedCount++;
+  }
+
+  /** Says which slots its entries have; returns how many the layer takes. */
+  assign(slots: AssignedSlots): LayerSlots {
+    this.#slots = slots;
+    return { files: slots.files, directories: slots.directories + this.#impliedCount };
+  }
+
+  /** The slot of what stands for this ordinal; directories without an entry have those behind all others. */
+  slotOf(ordinal: number): number {
+    if (ordinal === ROOT) return NO_SLOT;
+    assert(this.#slots !== undefined, "slots are asked for when all entries are known");
+    if (ordinal <= FIRST_IMPLIED) return this.#slots.directories + (FIRST_IMPLIED - ordinal);
+    return this.#slots.slots[ordinal] ?? NO_SLOT;
+  }
+}
+
+/** In place of an entry's ordinal. */
+export const ROOT = -1;
+const FIRST_IMPLIED = -2;
+const NO_SLOT = -1;
+
+/** Where the tree has the inode from. */
+export interface InodeOrigin {
+  readonly type: Inode["type"];
+  readonly layer: InodeLayer;
+  /** Of its entry in the layer, or what stands for it. */
+  readonly ordinal: number;
+}
 
 /** What only inodes of one type have: files, symlinks, devices, directories; a fifo has nothing. */
 type Content = FileBody | ByteString | Device | Map<ByteString, TreeInode> | undefined;
@@ -29,24 +71,24 @@ export class TreeInode implements Inode {
   readonly type: Inode["type"];
   nameCount = 1;
   readonly #content: Content;
-  #layerIndex: number;
-  #slot: number;
+  #layer: InodeLayer;
+  #ordinal: number;
   #mode = IMPLIED_MODE;
   #ownership = IMPLIED;
   // Two numbers in place of an object of its own.
   #seconds = 0;
   #nanoseconds = 0;
 
-  private constructor({ type, layerIndex, slot }: InodeOrigin, content: Content) {
+  private constructor({ type, layer, ordinal }: InodeOrigin, content: Content) {
     this.type = type;
-    this.#layerIndex = layerIndex;
-    this.#slot = slot;
+    this.#layer = layer;
+    this.#ordinal = ordinal;
     this.#content = content;
   }
 
   /** An empty directory; implied until `setAttributes`. */
-  static directory(layerIndex: number, slot: number): TreeInode {
-    return new TreeInode({ type: "dir", layerIndex, slot }, new Map());
+  static directory(layer: InodeLayer, ordinal: number): TreeInode {
+    return new TreeInode({ type: "dir", layer, ordinal }, new Map());
   }
 
   /** What an entry that is no directory says. */
@@ -65,17 +107,17 @@ export class TreeInode implements Inode {
   }
 
   /** Gives a directory the place that an entry of a layer further up has for it. */
-  move(layerIndex: number, slot: number): void {
-    this.#layerIndex = layerIndex;
-    this.#slot = slot;
+  move(layer: InodeLayer, ordinal: number): void {
+    this.#layer = layer;
+    this.#ordinal = ordinal;
   }
 
   get layerIndex(): number {
-    return this.#layerIndex;
+    return this.#layer.index;
   }
 
   get slot(): number {
-    return this.#slot;
+    return this.#layer.slotOf(this.#ordinal);
   }
 
   get mode(): number {

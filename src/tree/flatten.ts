@@ -13,7 +13,7 @@ import {
 import type { FileBody, LayerEntry } from "./layer-entry.ts";
 import { WHITEOUT_PREFIX, type LayerEntries } from "./layer-outline.ts";
 import { nameTooLong, ownByteString, splitPath } from "./path.ts";
-import { TreeInode, type Ownership } from "./_tree-inode.ts";
+import { InodeLayer, ROOT, TreeInode, type Ownership } from "./_tree-inode.ts";
 import type { LayerSlots, Tree } from "./tree.ts";
 
 // layer.md, "Opaque Whiteout": hides every lower child of the directory it is in.
@@ -24,7 +24,7 @@ const AUFS_LINKS_NAME = ".wh..wh.plnk";
 /** A file that AUFS kept aside, and its inode once a hard link has given it a name in the tree. */
 interface AsideFile {
   readonly entry: LayerEntry;
-  readonly slot: number;
+  readonly ordinal: number;
   inode: TreeInode | undefined;
 }
 
@@ -36,19 +36,37 @@ interface LastPlace {
 
 /** Layers in, tree out. Memory is proportional to the number of inodes; no bytes of files are held. */
 export class Flattener {
-  readonly #root: TreeInode = TreeInode.directory(0, -1);
+  #layer = new InodeLayer(0);
+  #root: TreeInode = TreeInode.directory(this.#layer, ROOT);
   readonly #slots: LayerSlots[] = [];
   readonly #hidden = new Set<number>();
   /** Of the layer at hand, by path. */
   readonly #aside = new Map<string, AsideFile>();
-  #layerIndex = 0;
-  /** The next directory slot that no entry of the layer has: for directories without one. */
-  #impliedSlot = 0;
+  /** Entries of the lowest layer that are in the tree already; `undefined` when no more go there. */
+  #aheadCount: number | undefined = 0;
   #inodeCount = 1;
+  /** Bodies of the lowest layer that the tree does not show, and that had no places when they went. */
+  readonly #gone: FileBody[] = [];
   /** That of the last entry: the next one's mostly is the same. */
   #ownership: Ownership = { uid: 0, gid: 0, xattrs: undefined };
   /** Of the last entry, as long as no name was taken away: the next one mostly lies there, too. */
   #lastPlace: LastPlace | undefined;
+
+  /**
+   * Takes an entry of the lowest layer before the layer is whole: an attempt, which spares `applyLayer` the entries if each of them comes
+   * here first, in order. Where one of them is not as simple as that, `applyLayer` does it all. The entry's body may get its places later.
+   */
+  putAhead(entry: LayerEntry): void {
+    if (this.#aheadCount === undefined) return;
+    try {
+      const isPlain = !entry.path.includes(WHITEOUT_PREFIX);
+      if (isPlain) this.#put(entry, this.#aheadCount++);
+      else this.#startAnew();
+    } catch {
+      // Whether the layer is what it should be is not known yet: if so, applyLayer fails the same way.
+      this.#startAnew();
+    }
+  }
 
   /**
    * Puts the next layer on top. Whiteouts and opaque markers come first, whatever their place in the layer: they
@@ -56,24 +74,42 @@ export class Flattener {
    * @throws TREE_INVALID, WHITEOUT_INVALID, TAR_PATH_UNSAFE, PATH_TOO_LONG, TREE_TOO_LARGE
    */
   applyLayer(entries: LayerEntries): void {
-    const { slots, files, directories, hasWhiteouts } = entries.outline;
+    if (this.#aheadCount !== undefined && this.#aheadCount !== entries.length) this.#startAnew();
+    if (this.#aheadCount === undefined) this.#applyEntries(entries);
+    this.#aheadCount = undefined;
+    for (const aside of this.#aside.values()) this.#dropAside(aside);
+    this.#aside.clear();
+    for (const body of this.#gone) this.#hide(this.#layer.index, body);
+    this.#gone.length = 0;
+    this.#slots.push(this.#layer.assign(entries.outline));
+    this.#layer = new InodeLayer(this.#layer.index + 1);
+  }
+
+  #applyEntries(entries: LayerEntries): void {
+    const { hasWhiteouts } = entries.outline;
     if (hasWhiteouts) {
       for (const entry of entries)
         if (entry.path.includes(WHITEOUT_PREFIX)) this.#applyWhiteout(splitPath(entry.path), entry);
     }
-    this.#impliedSlot = directories;
     let ordinal = 0;
     for (const entry of entries) {
-      const slot = slots[ordinal++] ?? -1;
       const names = hasWhiteouts && entry.path.includes(WHITEOUT_PREFIX) ? splitPath(entry.path) : [];
       // What lies below a name with the prefix is no content either: AUFS kept its links in `.wh..wh.plnk/`.
-      if (names.some((name) => name.startsWith(WHITEOUT_PREFIX))) this.#passOver(names, entry, slot);
-      else this.#put(entry, slot);
+      if (names.some((name) => name.startsWith(WHITEOUT_PREFIX))) this.#passOver(names, entry, ordinal);
+      else this.#put(entry, ordinal);
+      ordinal++;
     }
-    for (const aside of this.#aside.values()) this.#dropAside(aside);
-    this.#aside.clear();
-    this.#slots.push({ files, directories: this.#impliedSlot });
-    this.#layerIndex++;
+  }
+
+  /** Gives up what `putAhead` has made. */
+  #startAnew(): void {
+    this.#aheadCount = undefined;
+    this.#layer = new InodeLayer(0);
+    this.#root = TreeInode.directory(this.#layer, ROOT);
+    this.#lastPlace = undefined;
+    this.#inodeCount = 1;
+    this.#gone.length = 0;
+    this.#hidden.clear();
   }
 
   /** The tree of all layers so far. */
@@ -108,24 +144,24 @@ export class Flattener {
   }
 
   /** An entry that is not in the tree by its own path. */
-  #passOver(names: readonly ByteString[], entry: LayerEntry, slot: number): void {
+  #passOver(names: readonly ByteString[], entry: LayerEntry, ordinal: number): void {
     if (entry.type !== "file" || names.at(-2) !== AUFS_LINKS_NAME) {
-      this.#hide(this.#layerIndex, entry.body);
+      this.#hide(this.#layer.index, entry.body);
       return;
     }
     const path = names.join("/");
     const before = this.#aside.get(path);
     if (before !== undefined) this.#dropAside(before);
-    this.#aside.set(path, { entry, slot, inode: undefined });
+    this.#aside.set(path, { entry, ordinal, inode: undefined });
   }
 
   /** Takes the name away that the file had where AUFS kept it: it counted as one. */
   #dropAside({ entry, inode }: AsideFile): void {
     if (inode !== undefined) inode.nameCount--;
-    if (inode === undefined || inode.nameCount === 0) this.#hide(this.#layerIndex, entry.body);
+    if (inode === undefined || inode.nameCount === 0) this.#hide(this.#layer.index, entry.body);
   }
 
-  #put(entry: LayerEntry, slot: number): void {
+  #put(entry: LayerEntry, ordinal: number): void {
     const place = this.#placeOf(entry);
     if (place === undefined) {
       if (entry.type !== "dir")
@@ -141,10 +177,10 @@ export class Flattener {
       // layer.md, "Additions and Modifications": an existing directory's attributes are replaced, its names stay.
       old.setAttributes(entry, this.#ownershipOf(entry));
       // What a layer changes lies with that layer, and the lower one's chunks stay as they are.
-      old.move(this.#layerIndex, slot);
+      old.move(this.#layer, ordinal);
     } else {
       if (old !== undefined) this.#removeName(parent, name, old);
-      parent.set(ownByteString(name), this.#newInode(entry, slot));
+      parent.set(ownByteString(name), this.#newInode(entry, ordinal));
     }
   }
 
@@ -187,21 +223,21 @@ export class Flattener {
   /** The inode of a file that AUFS kept aside under these names; its name there counts until the layer ends. */
   #asideInode(names: readonly ByteString[]): TreeInode | undefined {
     const aside = names.at(-2) === AUFS_LINKS_NAME ? this.#aside.get(names.join("/")) : undefined;
-    if (aside !== undefined) aside.inode ??= this.#newInode(aside.entry, aside.slot);
+    if (aside !== undefined) aside.inode ??= this.#newInode(aside.entry, aside.ordinal);
     return aside?.inode;
   }
 
-  #newInode(entry: LayerEntry, slot: number): TreeInode {
+  #newInode(entry: LayerEntry, ordinal: number): TreeInode {
     this.#count(entry);
     if (entry.type === "dir") {
-      const directory = TreeInode.directory(this.#layerIndex, slot);
+      const directory = TreeInode.directory(this.#layer, ordinal);
       directory.setAttributes(entry, this.#ownershipOf(entry));
       return directory;
     }
     if (entry.type === "symlink") checkSymlink(entry);
     if (entry.type === "char" || entry.type === "block") checkDevice(entry);
     const type = entry.type === "hardlink" ? "file" : entry.type;
-    return TreeInode.of(entry, this.#ownershipOf(entry), { type, layerIndex: this.#layerIndex, slot });
+    return TreeInode.of(entry, this.#ownershipOf(entry), { type, layer: this.#layer, ordinal });
   }
 
   #ownershipOf({ uid, gid, xattrs }: LayerEntry): Ownership {
@@ -255,7 +291,7 @@ export class Flattener {
         if (!isMaking) return undefined;
         if (name.length > NAME_BYTES_MAX) throw nameTooLong(entry.path, name.length);
         this.#count(entry);
-        child = TreeInode.directory(this.#layerIndex, this.#impliedSlot++);
+        child = TreeInode.directory(this.#layer, this.#layer.nextImplied());
         children.set(ownByteString(name), child);
       }
       if (child.type === "symlink") {
@@ -287,7 +323,9 @@ export class Flattener {
   }
 
   #hide(layerIndex: number, body: FileBody | undefined): void {
-    if (body !== undefined && body.runs.length > 0) this.#hidden.add(layerIndex);
+    if (body === undefined) return;
+    if (body.runs.length > 0) this.#hidden.add(layerIndex);
+    else if (this.#aheadCount !== undefined) this.#gone.push(body);
   }
 }
 

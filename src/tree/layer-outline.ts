@@ -13,6 +13,7 @@ export interface LayerOutline extends AssignedSlots {
 
 /** The entries of a layer in their order. They may be made anew each time that somebody goes through them. */
 export interface LayerEntries extends Iterable<LayerEntry> {
+  readonly length: number;
   readonly outline: LayerOutline;
 }
 

@@ -1,7 +1,7 @@
 import { readdirSync } from "node:fs";
 import path from "node:path";
 
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 
 import { LambdaImgError } from "../../src/base/error.ts";
 import { showSizeRequest, type Progress } from "../../src/convert/convert-image.ts";
@@ -12,6 +12,7 @@ import type { Store } from "../../src/store/store.ts";
 import { parsePlatform } from "../../src/oci/platform.ts";
 import { openImage } from "../../src/source/open-image.ts";
 import type { OciImage } from "../../src/source/oci-image.ts";
+import { Flattener } from "../../src/tree/flatten.ts";
 import { parseImageReference } from "../../src/source/reference.ts";
 import { tarBuilder } from "../support/tar-builder.ts";
 import { ConvertPlace, KEYRING, SALT } from "./_memory.ts";
@@ -135,6 +136,19 @@ describe("convertImage", () => {
     expect(changes.filter((name, i) => name !== changes[i - 1])).toEqual([
       ...["putChunk", "barrier", "putRecord", "putManifest", "putRecord", "putRef"],
     ]);
+  });
+
+  test("the lowest layer's entries go into the tree while it is read, and no others", async () => {
+    const ahead = vi.spyOn(Flattener.prototype, "putAhead");
+    try {
+      await place.convert([LAYERS[0]!, LAYERS[1]!, LAYERS[0]!]);
+      expect(ahead.mock.calls.map(([{ path: name }]) => name)).toEqual(["d", "d/a", "secret"]);
+      ahead.mockClear();
+      await place.convert(LAYERS);
+      expect(ahead).not.toHaveBeenCalled(); // They are known.
+    } finally {
+      ahead.mockRestore();
+    }
   });
 
   test("who reads the layers is told when all are read, before the tree is made", async () => {

@@ -7,6 +7,7 @@ import { InlineSealer } from "../../src/convert/inline-sealer.ts";
 import { openChunk, type ChunkKey } from "../../src/crypto/chunk-seal.ts";
 import { openLayer } from "../../src/layer/open-layer.ts";
 import { EntryBudget } from "../../src/segment/segment-builder.ts";
+import type { LayerEntry } from "../../src/tree/layer-entry.ts";
 import type { Store } from "../../src/store/store.ts";
 import { makeSegment } from "../support/layer-tree.ts";
 import { compress, digestOf } from "../support/oci-layout.ts";
@@ -25,7 +26,7 @@ interface Change {
 
 async function convert(
   change: Change = {},
-): Promise<{ layer: ConvertedLayer; store: MemoryChunks; seen: number }> {
+): Promise<{ layer: ConvertedLayer; store: MemoryChunks; seen: number; entries: LayerEntry[] }> {
   const store = new MemoryChunks();
   const intake = new ChunkIntake(new InlineSealer(store as Partial<Store> as Store, SALT), new Set());
   const { tar = TAR, layerBytesMax = 2 ** 30, signal, pieceBytes = 100_000 } = change;
@@ -37,24 +38,26 @@ async function convert(
     for (let at = 0; at < bytes.length; at += pieceBytes) yield bytes.subarray(at, at + pieceBytes);
   }
   let seen = 0;
+  const entries: LayerEntry[] = [];
   const descriptor = { layerIndex: 0, diffId, stored, label: "layer 1" };
   const layer = await convertLayer({ descriptor, bytes: pieces() }, intake, {
     openLayer,
     layerBytesMax,
     entryBudget: new EntryBudget(),
     signal,
+    onEntry: (entry) => entries.push(entry),
     onBytes: (sizeBytes) => {
       seen += sizeBytes;
     },
   });
-  return { layer, store, seen };
+  return { layer, store, seen, entries };
 }
 
 describe("convertLayer", () => {
   test.each([1, 1000, 1e6])(
     "gives the segment of the tar, its chunks in the store (pieces of %i)",
     async (pieceBytes) => {
-      const { layer, store, seen } = await convert({ pieceBytes });
+      const { layer, store, seen, entries } = await convert({ pieceBytes });
       const { chunks, ...segment } = makeSegment(TAR);
       expect(layer.segment).toEqual(segment);
       expect(layer.ledger.length).toBe(chunks.length);
@@ -63,6 +66,7 @@ describe("convertLayer", () => {
         expect(Buffer.compare(openChunk(await store.getChunk(name), key as ChunkKey), plain)).toBe(0);
       }
       expect(seen).toBe(TAR.length);
+      expect(entries).toEqual([...segment.entries]);
     },
   );
 

@@ -11,6 +11,7 @@ import { expect, test } from "vitest";
 import { isLambdaImgError } from "../../src/base/error.ts";
 import { hiddenRanges, visibleBodies } from "../../src/convert/hide.ts";
 import { Flattener } from "../../src/tree/flatten.ts";
+import type { LayerEntry } from "../../src/tree/layer-entry.ts";
 import {
   compareTrees,
   testWith,
@@ -21,7 +22,7 @@ import {
   type JudgedEntry,
 } from "../support/judge.ts";
 import { outlined } from "../support/layer-entries.ts";
-import { flattenTars, makeSegment } from "../support/layer-tree.ts";
+import { flattenTars, makeSegment, plainTree } from "../support/layer-tree.ts";
 import { modelTree, tarOfEntries, type ModelEntry } from "../support/model-layers.ts";
 import { temporaryDirectory, writeLayout } from "../support/oci-layout.ts";
 import { canOverlay, overlayTree } from "./_overlay.ts";
@@ -73,6 +74,28 @@ test(`the flattener tells of just those layers of which something is hidden (see
     { numRuns: RUNS, seed: SEED },
   );
   expect(told).toBeGreaterThan(RUNS / 10);
+});
+
+test(`a lowest layer that goes there while it comes makes the same tree (seed ${SEED}, ${RUNS} runs)`, () => {
+  const all = stacks({ hasSymlinks: true, hasHardlinks: true, hasOddPaths: true });
+  const flattened = (layers: readonly Layer[], isAhead: boolean): unknown => {
+    const flattener = new Flattener();
+    tarsOf(layers).forEach((tar, i) => {
+      const onEntry = (entry: LayerEntry): void => {
+        flattener.putAhead(entry);
+      };
+      flattener.applyLayer(makeSegment(tar, tar.length, isAhead && i === 0 ? onEntry : undefined).entries);
+    });
+    return [plainTree(flattener.finish()), [...flattener.layersWithHidden].sort((a, b) => a - b)];
+  };
+  fc.assert(
+    fc.property(all, (drawn) => {
+      const { layers, refused } = prune(drawn);
+      expect(flattened(layers, true)).toEqual(flattened(layers, false));
+      for (const { layers: bad, code } of refused) expect(codeOf(() => flattened(bad, true))).toBe(code);
+    }),
+    { numRuns: RUNS, seed: SEED },
+  );
 });
 
 test("the stacks that are drawn reach what they are for", () => {

@@ -6,7 +6,8 @@ import { ENTRY_BYTES, FILE_BYTES_MAX } from "../../src/base/limit.ts";
 import { CHUNK_BYTES } from "../../src/chunk/chunk.ts";
 import { EntryBudget, SegmentBuilder } from "../../src/segment/segment-builder.ts";
 import type { TarEntry } from "../../src/tar/entry.ts";
-import { bodyBytes, sinkOf } from "../support/layer-tree.ts";
+import type { LayerEntry } from "../../src/tree/layer-entry.ts";
+import { bodyBytes, makeSegment, sinkOf } from "../support/layer-tree.ts";
 import { tarBuilder, type SparseForm } from "../support/tar-builder.ts";
 import { anyLayer } from "./_any-layer.ts";
 import { naiveSegment } from "./_naive-segment.ts";
@@ -113,6 +114,29 @@ describe("SegmentBuilder", () => {
     const tar = tarBuilder().file(QUIET[0]!, "x");
     for (let i = 0; i < 3000; i++) tar.file(`e${i}`);
     expect(makeUnpacked(tar.end()).chunkCount).toBe(1);
+  });
+
+  test("gives each entry in order, with the body that it packs", () => {
+    // The small file first waits for its chunk until the layer ends, longer than entries do.
+    const tar = tarBuilder().dir("d").file("d/first", "1").symlink("d/l", "first");
+    for (let i = 0; i < 3000; i++) tar.file(`d/${i}`, i % 2 === 0 ? "x".repeat(5000) : "");
+    const given: LayerEntry[] = [];
+    const { entries } = makeSegment(tar.end(), 1000, (entry) => given.push(entry));
+    const plain = (of: Iterable<LayerEntry>): unknown[] =>
+      Array.from(of, (entry) => ({ ...entry, body: entry.body && [entry.body.sizeBytes, entry.body.runs] }));
+    expect(plain(given)).toEqual(plain(entries));
+    expect(given).toHaveLength(3003);
+  });
+
+  test("gives neighbours with equal attributes the same object", () => {
+    const tar = tarBuilder();
+    for (const value of ["1", "1", "2", "1"]) tar.pax([["SCHILY.xattr.user.a", value]]).file(`f${value}`);
+    const given: LayerEntry["xattrs"][] = [];
+    makeSegment(tar.file("none").end(), 512, ({ xattrs }) => given.push(xattrs));
+    const [first, second, third, fourth, none] = given;
+    expect(second).toBe(first);
+    expect(third).not.toEqual(first);
+    expect([fourth, none]).toEqual([first, undefined]);
   });
 
   test("regions that share a block, or lie side by side, become one run", () => {

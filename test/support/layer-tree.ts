@@ -7,7 +7,7 @@ import { SEGMENT_BLOCK_BYTES } from "../../src/segment/file-place.ts";
 import type { SegmentChunkSink } from "../../src/segment/segment-chunks.ts";
 import { TarParser } from "../../src/tar/parser.ts";
 import { Flattener } from "../../src/tree/flatten.ts";
-import type { FileBody } from "../../src/tree/layer-entry.ts";
+import type { FileBody, LayerEntry } from "../../src/tree/layer-entry.ts";
 import type { Inode, Tree } from "../../src/tree/tree.ts";
 import type { ExpectedEntry, JudgedEntry } from "./judged-tree.ts";
 
@@ -21,14 +21,20 @@ export function sinkOf(add: SegmentChunkSink["add"]): SegmentChunkSink {
   return { newChunk: () => new Uint8Array(CHUNK_BYTES), add };
 }
 
-/** Cuts a layer's tar into a segment; the tar comes in pieces of `pieceBytes`. */
-export function makeSegment(tar: Uint8Array, pieceBytes: number = tar.length): MadeSegment {
+/** Cuts a layer's tar into a segment; the tar comes in pieces of `pieceBytes`, and `onEntry` is SegmentBuilder's. */
+export function makeSegment(
+  tar: Uint8Array,
+  pieceBytes: number = tar.length,
+  onEntry?: (entry: LayerEntry) => void,
+): MadeSegment {
   const chunks: Uint8Array[] = [];
   const builder = new SegmentBuilder(
     sinkOf((chunkIndex, plain) => {
       if (chunks[chunkIndex] !== undefined) throw new Error(`chunk ${chunkIndex} came twice`);
       chunks[chunkIndex] = plain;
     }),
+    undefined,
+    onEntry,
   );
   const parser = new TarParser(builder, { label: "layer" });
   for (let at = 0; at < tar.length; at += pieceBytes) parser.push(tar.subarray(at, at + pieceBytes));
@@ -61,6 +67,24 @@ export function flattenTars(tars: readonly Uint8Array[]): JudgedEntry[] {
   const flattener = new Flattener();
   for (const segment of segments) flattener.applyLayer(segment.entries);
   return listTree(flattener.finish(), segments);
+}
+
+/** All that a tree says, as plain values; names of one inode have the same number. */
+export function plainTree({ rootDirectory, slots }: Tree): unknown {
+  const numbers = new Map<Inode, number>();
+  const plain = (inode: Inode): unknown => {
+    const known = numbers.get(inode);
+    if (known !== undefined) return known;
+    numbers.set(inode, numbers.size);
+    const { type, mode, uid, gid, mtime, xattrs, nameCount, layerIndex, slot, body, isImplied } = inode;
+    const { linkTarget, deviceMajor, deviceMinor, children } = inode;
+    const names = [...(children ?? [])].map(([name, child]) => [name, plain(child)]);
+    return {
+      ...{ type, mode, uid, gid, mtime, xattrs, nameCount, layerIndex, slot, isImplied, names },
+      ...{ linkTarget, deviceMajor, deviceMinor, body: body && { ...body, runs: body.runs } },
+    };
+  };
+  return { root: plain(rootDirectory), slots };
 }
 
 /** Every path of a tree. Link counts are the inodes' own, so that comparing checks them. */
