@@ -16,6 +16,8 @@ const TURN_BYTES = 2 * MIB;
 /** Reads that wait for a disk take longer than this in all, and one millisecond for each of so many bytes. */
 const WAITED_MS_MAX = 20;
 const BYTES_PER_MS = 1_000_000;
+/** No read counts for more: where processors are few, one may stand still for 30 ms because something else has its turn. */
+const WAITED_MS_EACH = 4;
 
 /** Bytes asked for at once, ahead of their use, where they come from a disk. */
 const READ_BYTES_AHEAD = 512 * KIB;
@@ -129,7 +131,7 @@ export class OpenFile {
       const startedMs = performance.now();
       const piece = room.subarray(0, this.#wanted(at, endBytes, room.length));
       const filledBytes = this.#readHere(piece, at);
-      waitedMs += performance.now() - startedMs;
+      waitedMs += Math.min(WAITED_MS_EACH, performance.now() - startedMs);
       if (filledBytes === 0) return;
       yield piece.subarray(0, filledBytes);
       throwIfCancelled(signal);
