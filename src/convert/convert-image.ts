@@ -103,8 +103,10 @@ export async function convertImage(conversion: Conversion): Promise<ConversionRe
   store.hasten();
   const { content, clampedTimeCount } = await makeDisk(conversion, { layers, flattener, intake, facts });
   conversion.onProgress?.({ stage: "durable" });
-  const kept = keptChunks(content, fresh);
-  await store.barrier([...tableChunkNames(content), ...kept]);
+  const named = new Set(tableChunkNames(content));
+  // Where nothing was hidden, the manifest names every chunk of every layer.
+  const kept = flattener.layersWithHidden.size > 0 ? keptChunks(named, fresh) : [];
+  await store.barrier([...named, ...kept]);
   // From here on little is left to do: the image gets its manifest and its name.
   throwIfCancelled(conversion.signal);
   conversion.onProgress?.({ stage: "manifest" });
@@ -123,7 +125,7 @@ export async function convertImage(conversion: Conversion): Promise<ConversionRe
     layerBytes,
     reusedLayerCount,
     clampedTimeCount,
-    ...countChunks(content, stored, keptCount),
+    ...countChunks(content, named, { stored, kept: keptCount }),
   };
 }
 
@@ -195,7 +197,8 @@ async function nameKnown(
   throwIfCancelled(conversion.signal);
   await conversion.store.putRef(conversion.keyring.customerId, conversion.imageName, manifestId);
   const reusedLayerCount = conversion.image.layers.length;
-  const counts = countChunks(content, new Set(), 0);
+  const named = new Set(tableChunkNames(content));
+  const counts = countChunks(content, named, { stored: new Set(), kept: 0 });
   return { manifestId, layerBytes: 0, reusedLayerCount, clampedTimeCount, ...counts };
 }
 
@@ -272,9 +275,8 @@ async function findLayers(
   return known;
 }
 
-/** Names of the chunks of layers that the manifest does not name: those that hidden files were zeroed in. */
-function keptChunks(content: ManifestContent, fresh: ReadonlyMap<DiffId, ConvertedLayer>): ChunkName[] {
-  const named = new Set(tableChunkNames(content));
+/** Names of the chunks of layers that are not among those of the manifest: those that hidden files were zeroed in. */
+function keptChunks(named: ReadonlySet<ChunkName>, fresh: ReadonlyMap<DiffId, ConvertedLayer>): ChunkName[] {
   const kept = new Set<ChunkName>();
   for (const { ledger } of fresh.values())
     for (const name of ledger.names()) if (!named.has(name)) kept.add(name);
@@ -322,22 +324,22 @@ function manifestContent(
   });
 }
 
+/** `named` are those of the manifest, `stored` those that this run has put there, and `kept` how many of these besides. */
 function countChunks(
   content: ManifestContent,
-  stored: ReadonlySet<ChunkName>,
-  kept: number,
+  named: ReadonlySet<ChunkName>,
+  { stored, kept }: { readonly stored: ReadonlySet<ChunkName>; readonly kept: number },
 ): Pick<ConversionResult, "diskDigest" | "diskChunkCount" | "chunks" | "storedBytes"> {
-  const unique = new Set(tableChunkNames(content));
   let newCount = 0;
-  for (const name of unique) if (stored.has(name)) newCount++;
+  for (const name of named) if (stored.has(name)) newCount++;
   return {
     diskDigest: content.image.diskDigest,
     diskChunkCount: content.diskChunkCount,
     chunks: {
       zero: content.diskChunkCount - content.indexes.length,
-      unique: unique.size,
+      unique: named.size,
       new: newCount,
-      reused: unique.size - newCount,
+      reused: named.size - newCount,
       kept,
     },
     storedBytes: (newCount + kept) * CHUNK_BYTES,
