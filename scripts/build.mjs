@@ -39,5 +39,10 @@ await build({
   logLevel: "warning",
 });
 writeFileSync(path.join(top, "dist/program/package.json"), '{ "type": "commonjs" }\n');
-// In a process of its own: V8 keeps code only with the flags that it was started with.
-execFileSync(process.execPath, [path.join(top, "scripts/code-cache.mjs")], { cwd: top, stdio: "inherit" });
+try {
+  // In a process of its own, started as the program is.
+  execFileSync(process.execPath, [path.join(top, "scripts/code-cache.mjs")], { cwd: top, stdio: "inherit" });
+} catch (error) {
+  // Where nothing can be converted, for want of room or of memory, the program is whole all the same.
+  console.error(`build: the program will compile itself at each start: ${error.message}`);
+}
