@@ -21,8 +21,7 @@ const PROGRAMS = [
 rmSync(path.join(top, "dist"), { recursive: true, force: true });
 const tsc = createRequire(import.meta.url).resolve("typescript/bin/tsc");
 execFileSync(process.execPath, [tsc, "--project", "tsconfig.build.json"], { cwd: top, stdio: "inherit" });
-await build({
-  entryPoints: PROGRAMS,
+const options = {
   absWorkingDir: top,
   // All in one directory: a file finds the program that it starts beside it, as in src/.
   outdir: "dist/program",
@@ -37,7 +36,16 @@ await build({
   packages: "external",
   charset: "ascii",
   logLevel: "warning",
-});
+};
+/** Leaves what has to import a module to Node. */
+const apart = {
+  name: "apart",
+  setup: ({ onResolve }) =>
+    onResolve({ filter: /\/_zstd-library\.ts$/ }, () => ({ path: "./_zstd-library.js", external: true })),
+};
+// With compiled code, V8 has nobody to ask for a module: all is required.
+await build({ ...options, entryPoints: PROGRAMS, plugins: [apart], supported: { "dynamic-import": false } });
+await build({ ...options, entryPoints: ["src/oci/_zstd-library.ts"] });
 writeFileSync(path.join(top, "dist/program/package.json"), '{ "type": "commonjs" }\n');
 try {
   // In a process of its own, started as the program is.

@@ -9,8 +9,7 @@ import path from "node:path";
 import { setFlagsFromString } from "node:v8";
 
 const top = path.resolve(import.meta.dirname, "..");
-const load = createRequire(path.join(top, "dist/program/load-program.js"));
-const { loadProgram } = load("./load-program.js");
+const { loadProgram } = createRequire(import.meta.url)("../dist/program/load-program.js");
 const folder = mkdtempSync(path.join(os.tmpdir(), "lambda-img-build-"));
 const common = ["--store", path.join(folder, "store"), "--key", path.join(folder, "key.json"), "--quiet"];
 const sample = `oci:${path.join(top, "fixtures/images/sample")}`;
@@ -24,7 +23,7 @@ const RUNS = [
 
 process.stdout.write = () => true;
 try {
-  const program = loadProgram(path.join(top, "dist/program/main.js"), load);
+  const program = loadProgram(path.join(top, "dist/program/main.js"));
   for (const words of RUNS) {
     const status = await program.exports.main([...words, ...common], "0");
     if (status !== 0) throw new Error(`lambda-img ${words.join(" ")}: status ${status}`);

@@ -32,6 +32,7 @@ function pack() {
   for (const needed of [
     ...[
       "bin/lambda-img",
+      "dist/program/_zstd-library.js",
       "dist/program/load-program.js",
       "dist/program/main.js",
       "dist/index.js",

@@ -6,8 +6,9 @@
 import { isAscii } from "node:buffer";
 import { createHash } from "node:crypto";
 import { readFileSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
 import path from "node:path";
-import { constants, Script } from "node:vm";
+import { Script } from "node:vm";
 
 /** A program that was loaded. */
 export interface LoadedProgram {
@@ -23,11 +24,10 @@ const DIGEST_BYTES = 32;
 const HEAD = "(function (exports, require, module, __filename, __dirname) {";
 
 /**
- * Loads a CommonJS file. Code that another Node has compiled, or of another file, or that is damaged, is left out.
- * @param load what the file gets as `require`
+ * Loads a CommonJS file, which may require what it needs, but import nothing. Code that another Node has compiled, or of another file, or that is damaged, is left out.
  * @throws what reading the file and running it throw
  */
-export function loadProgram(file: string, load: NodeJS.Require): LoadedProgram {
+export function loadProgram(file: string): LoadedProgram {
   const source = readFileSync(file);
   const code = readCode(file, source);
   // One byte a character where it can be: V8 takes those as they are.
@@ -36,11 +36,10 @@ export function loadProgram(file: string, load: NodeJS.Require): LoadedProgram {
     filename: file,
     columnOffset: -HEAD.length,
     ...(code === undefined ? {} : { cachedData: code }),
-    importModuleDynamically: constants.USE_MAIN_CONTEXT_DEFAULT_LOADER,
   });
   const run = script.runInThisContext() as (...given: readonly unknown[]) => void;
   const module = { exports: {} };
-  run(module.exports, load, module, file, path.dirname(file));
+  run(module.exports, createRequire(file), module, file, path.dirname(file));
   return {
     exports: module.exports,
     isCompiled: script.cachedDataRejected === false,

@@ -27,7 +27,8 @@ export async function* unzstd(
   tap?: Tap,
 ): AsyncGenerator<Uint8Array, void, undefined> {
   checkWindow(await feed.peek(FRAME_HEADER_BYTES_MAX), label);
-  const { ZSTDDecoder } = await import("zstddec/stream");
+  const { loadZstdLibrary } = await import("./_zstd-library.ts");
+  const { ZSTDDecoder } = await loadZstdLibrary();
   const decoder = new ZSTDDecoder();
   await withoutFetch(() => decoder.init());
   const queue = new InputQueue(feed);

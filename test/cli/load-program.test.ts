@@ -1,13 +1,11 @@
 import { spawnSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
-import { createRequire } from "node:module";
 import path from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 
 import { loadProgram, type LoadedProgram } from "../../src/cli/load-program.ts";
 import { temporaryDirectory } from "../support/oci-layout.ts";
 
-const load = createRequire(import.meta.url);
 let folder: ReturnType<typeof temporaryDirectory>;
 let file: string;
 
@@ -26,18 +24,23 @@ describe("a program", () => {
       file,
       "exports.found = [__filename, __dirname, require('node:path').sep, module.exports === exports];",
     );
-    expect(loadProgram(file, load).exports).toEqual({ found: [file, folder.path, path.sep, true] });
+    expect(loadProgram(file).exports).toEqual({ found: [file, folder.path, path.sep, true] });
   });
 
   test("may be of any characters", () => {
     writeFileSync(file, "exports.found = 'µ € 😀';");
-    expect(loadProgram(file, load).exports).toEqual({ found: "µ € 😀" });
+    expect(loadProgram(file).exports).toEqual({ found: "µ € 😀" });
   });
 
-  test("may replace its exports, and import modules later", async () => {
-    writeFileSync(file, "module.exports = () => import('node:path');");
-    const later = loadProgram(file, load).exports as () => Promise<typeof path>;
-    expect((await later()).sep).toBe(path.sep);
+  test("requires what lies beside it", () => {
+    writeFileSync(path.join(folder.path, "other.js"), "exports.answer = 4;");
+    writeFileSync(file, "exports.found = require('./other.js').answer;");
+    expect(loadProgram(file).exports).toEqual({ found: 4 });
+  });
+
+  test("may replace its exports", () => {
+    writeFileSync(file, "module.exports = 4;");
+    expect(loadProgram(file).exports).toBe(4);
   });
 
   test.each(["throw new Error('no');", "\n\n  throw new Error('no');"])(
@@ -48,7 +51,7 @@ describe("a program", () => {
       const column = text.indexOf("new") - text.lastIndexOf("\n");
       let stack = "";
       try {
-        loadProgram(file, load);
+        loadProgram(file);
       } catch (error) {
         stack = (error as Error).stack ?? "";
       }
@@ -57,7 +60,7 @@ describe("a program", () => {
   );
 
   test("that is not there is named", () => {
-    expect(() => loadProgram(file, load)).toThrow(file);
+    expect(() => loadProgram(file)).toThrow(file);
   });
 });
 
@@ -66,7 +69,7 @@ describe("compiled code", () => {
 
   beforeEach(() => {
     writeFileSync(file, SOURCE);
-    keptBy(loadProgram(file, load));
+    keptBy(loadProgram(file));
   });
 
   function keptBy(program: LoadedProgram): void {
@@ -86,7 +89,7 @@ describe("compiled code", () => {
   }
 
   test("is taken by the next run", () => {
-    const program = loadProgram(file, load);
+    const program = loadProgram(file);
     expect([program.isCompiled, answerOf(program)]).toEqual([true, 4]);
   });
 
@@ -101,7 +104,7 @@ describe("compiled code", () => {
     "of another source is left out: %j",
     (source) => {
       writeFileSync(file, source);
-      const program = loadProgram(file, load);
+      const program = loadProgram(file);
       expect(program.isCompiled).toBe(false);
       expect(answerOf(program)).toBe(source.includes("55") ? 55 : source.includes("5") ? 5 : 4);
     },
@@ -119,11 +122,11 @@ describe("compiled code", () => {
     const cut = [0, 1, 32, bytes.length - 1].map((length) => bytes.subarray(0, length));
     for (const wrong of [...damaged, ...cut, Buffer.concat([bytes, Buffer.of(0)])]) {
       writeFileSync(name, wrong);
-      const program = loadProgram(file, load);
+      const program = loadProgram(file);
       expect([program.isCompiled, answerOf(program)]).toEqual([false, 4]);
     }
     writeFileSync(name, bytes);
-    expect(loadProgram(file, load).isCompiled).toBe(true);
+    expect(loadProgram(file).isCompiled).toBe(true);
   });
 });
 
@@ -133,7 +136,7 @@ const BUILT = path.join(PROGRAM, `main.js.${process.version}-${process.platform}
 describe.skipIf(!existsSync(BUILT))("what npm run build made (needs it, by this Node)", () => {
   const SCRIPT = `
     const { loadProgram } = require("./load-program.js");
-    const { isCompiled, exports } = loadProgram(require("node:path").resolve("main.js"), require);
+    const { isCompiled, exports } = loadProgram(require("node:path").resolve("main.js"));
     console.log(isCompiled, typeof exports.main);`;
 
   // In a process of its own: V8 asks nothing where it has compiled the same source already.
@@ -148,6 +151,10 @@ describe.skipIf(!existsSync(BUILT))("what npm run build made (needs it, by this 
 
   test("is left out by V8 where it runs with other flags, and the program runs all the same", () => {
     expect(loaded("--no-opt")).toBe("false function\n");
+  });
+
+  test("imports nothing: V8 would have nobody to ask for a module", () => {
+    expect(readFileSync(path.join(PROGRAM, "main.js"), "latin1")).not.toMatch(/\bimport\(/);
   });
 
   test("is of ASCII, which takes V8 less time", () => {
