@@ -3,7 +3,7 @@ import { asByteString, type ByteString } from "../base/bytes.ts";
 import { assert } from "../base/error.ts";
 import type { Timestamp } from "../base/timestamp.ts";
 import type { FileBody, LayerEntry } from "./layer-entry.ts";
-import type { AssignedSlots } from "./slots.ts";
+import { NO_SLOT, type AssignedSlots } from "./slots.ts";
 import type { Inode, LayerSlots } from "./tree.ts";
 
 /** Whose an inode is, and its attributes: mostly one object for all neighbours in a layer. */
@@ -42,7 +42,6 @@ export class InodeLayer {
 /** In place of an entry's ordinal. */
 export const ROOT = -1;
 const FIRST_IMPLIED = -2;
-const NO_SLOT = -1;
 
 /** Where the tree has the inode from. */
 export interface InodeOrigin {

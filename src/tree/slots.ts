@@ -62,8 +62,9 @@ function withRoom(count: number, { unit, parts }: { unit: number; parts: number 
   return alignUp(count, Math.max(unit, 2 ** Math.floor(Math.log2(count)) / parts));
 }
 
-/** Places of entries that are no directory's slot: none, and the first run of files, below which the others go down. */
-const NO_SLOT = -1;
+/** In place of a slot where there is none. */
+export const NO_SLOT = -1;
+/** Stands for the first run of files; the others go down from there. */
 const FIRST_RUN = -2;
 const ORDINALS_AT_FIRST = 1024;
 

@@ -19,3 +19,12 @@ export function layerEntry(path: string, fields: Partial<LayerEntry> = {}): Laye
     ...fields,
   };
 }
+
+export const hardlinkEntry = (path: string, target: string): LayerEntry =>
+  layerEntry(path, { type: "hardlink", linkTarget: asByteString(target) });
+
+export const symlinkEntry = (path: string, target: string): LayerEntry =>
+  layerEntry(path, { type: "symlink", linkTarget: asByteString(target) });
+
+export const directoryEntry = (path: string, fields: Partial<LayerEntry> = {}): LayerEntry =>
+  layerEntry(path, { type: "dir", ...fields });

@@ -5,14 +5,13 @@ import { PlacedBody } from "../../src/segment/file-place.ts";
 import { Flattener } from "../../src/tree/flatten.ts";
 import type { LayerEntry } from "../../src/tree/layer-entry.ts";
 import { outlined } from "../support/layer-entries.ts";
-import { layerEntry } from "../support/layer-entry.ts";
+import {
+  directoryEntry as directory,
+  hardlinkEntry as link,
+  layerEntry,
+  symlinkEntry as symlink,
+} from "../support/layer-entry.ts";
 import { plainTree } from "../support/layer-tree.ts";
-
-const link = (path: string, target: string): LayerEntry =>
-  layerEntry(path, { type: "hardlink", linkTarget: asByteString(target) });
-const symlink = (path: string, target: string): LayerEntry =>
-  layerEntry(path, { type: "symlink", linkTarget: asByteString(target) });
-const directory = (path: string): LayerEntry => layerEntry(path, { type: "dir" });
 
 /** A file of two blocks at this block of its segment. */
 function bodied(segmentBlock: number): Partial<LayerEntry> {

@@ -7,7 +7,12 @@ import type { LayerEntry } from "../../src/tree/layer-entry.ts";
 import type { Inode } from "../../src/tree/tree.ts";
 import { STACK_CASES } from "../fidelity/cases.ts";
 import { outlined } from "../support/layer-entries.ts";
-import { layerEntry } from "../support/layer-entry.ts";
+import {
+  directoryEntry as directory,
+  hardlinkEntry as link,
+  layerEntry,
+  symlinkEntry as symlink,
+} from "../support/layer-entry.ts";
 import { compareTrees } from "../support/judged-tree.ts";
 import { entriesOf, expectedTree, type Row } from "../support/layer-rows.ts";
 import { flattenTars } from "../support/layer-tree.ts";
@@ -27,13 +32,6 @@ describe("layers become a tree:", () => {
 });
 
 const NO_ATTRIBUTES = { mode: 0, uid: 0, gid: 0, mtime: [0, 0], xattrs: {} } as const;
-
-const link = (path: string, target: string): LayerEntry =>
-  layerEntry(path, { type: "hardlink", linkTarget: asByteString(target) });
-const symlink = (path: string, target: string): LayerEntry =>
-  layerEntry(path, { type: "symlink", linkTarget: asByteString(target) });
-const directory = (path: string, fields: Partial<LayerEntry> = {}): LayerEntry =>
-  layerEntry(path, { type: "dir", ...fields });
 
 function flatten(...layers: readonly (readonly LayerEntry[])[]): Inode {
   const flattener = new Flattener();
