@@ -1,10 +1,11 @@
 // ⚡ uses: file system, chance
 /** A file that a command writes: it appears only whole, and replaces another only if that is asked for. */
 import { randomBytes } from "node:crypto";
-import { link, open, realpath, rename, unlink, type FileHandle } from "node:fs/promises";
+import { open, realpath, rename, unlink, type FileHandle } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 
 import { LambdaImgError, errnoOf, type ErrorCode } from "../base/error.ts";
+import { giveNewName } from "../base/new-name.ts";
 
 /** Characters of a file's name that its temporary name has: names may have 255 bytes, of which both need some. */
 const NAME_CHARACTERS = 60;
@@ -32,9 +33,8 @@ export async function writeNewFile<T>(
     } finally {
       await file.close();
     }
-    // link(2) fails where the name has come into being meanwhile; rename(2) would replace it.
     if (options.isForced) await rename(temporary, target);
-    else await link(temporary, target);
+    else await giveNewName(temporary, target);
     return written;
   } catch (error) {
     throw outputError(error, path);

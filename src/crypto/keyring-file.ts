@@ -2,11 +2,12 @@
 /** A customer key in a file that only its owner can read. docs/format/store.md, "Key file". */
 import { randomBytes } from "node:crypto";
 import { constants } from "node:fs";
-import { link, mkdir, open, unlink, type FileHandle } from "node:fs/promises";
+import { mkdir, open, unlink, type FileHandle } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 
 import { errnoOf, isLambdaImgError, LambdaImgError } from "../base/error.ts";
 import { SMALL_FILE_BYTES_MAX } from "../base/limit.ts";
+import { giveNewName } from "../base/new-name.ts";
 import {
   asCustomerKey,
   CUSTOMER_KEY_BYTES,
@@ -56,10 +57,10 @@ async function readKey(path: string): Promise<CustomerKey | undefined> {
   try {
     const status = await file.stat();
     if (!status.isFile()) throw invalid(path, "expected a regular file");
-    const mode = status.mode & 0o777;
     // As ssh does: a key that others could have read is no secret, and the owner should hear of it.
-    if (process.platform !== "win32" && (mode & 0o077) !== 0) {
-      throw invalid(path, `expected mode 0600, found ${mode.toString(8).padStart(4, "0")}`);
+    if (isOpenToOthers(status.mode)) {
+      const found = (status.mode & 0o777).toString(8).padStart(4, "0");
+      throw invalid(path, `expected mode 0600, found ${found}`);
     }
     if (status.size > SMALL_FILE_BYTES_MAX) throw invalid(path, "it is too large for a key file");
     return parseKeyFile(await file.readFile("utf8"), path);
@@ -68,6 +69,10 @@ async function readKey(path: string): Promise<CustomerKey | undefined> {
   } finally {
     await file.close();
   }
+}
+
+function isOpenToOthers(mode: number): boolean {
+  return process.platform !== "win32" && (mode & 0o077) !== 0;
 }
 
 function parseKeyFile(text: string, path: string): CustomerKey {
@@ -96,9 +101,8 @@ async function createKey(path: string): Promise<boolean> {
   try {
     await makeDirectories(directory);
     try {
-      await writeNewFile(temporary, keyFileText(asCustomerKey(randomBytes(CUSTOMER_KEY_BYTES))));
-      // link(2) fails where the name exists, and shows the file only when it is whole: no reader sees half a key.
-      await link(temporary, path);
+      await writePrivately(temporary, keyFileText(asCustomerKey(randomBytes(CUSTOMER_KEY_BYTES))), path);
+      await giveNewName(temporary, path); // Whole from the start, so that no reader sees half a key.
     } finally {
       await unlink(temporary).catch(() => undefined); // It may not exist; a failure above is what counts.
     }
@@ -114,11 +118,19 @@ function keyFileText(key: CustomerKey): string {
   return `${JSON.stringify({ format: FORMAT, version: VERSION, key: showCustomerKey(key) })}\n`;
 }
 
-async function writeNewFile(path: string, text: string): Promise<void> {
-  const file = await open(path, "wx", FILE_MODE);
+/** Makes a file that only its owner can read; `name` is the name that it is to have. */
+async function writePrivately(temporary: string, text: string, name: string): Promise<void> {
+  const file = await open(temporary, "wx", FILE_MODE);
   try {
     // The umask can only take bits away; with an odd one even the owner could not read the key again.
     await file.chmod(FILE_MODE);
+    if (isOpenToOthers((await file.stat()).mode)) {
+      throw new LambdaImgError(
+        "KEY_INVALID",
+        `${name}: cannot make the key file: expected a file system that keeps mode 0600, found one that does not, ` +
+          "so that others could read the key; --key names another place",
+      );
+    }
     await file.writeFile(text);
     await file.sync();
   } finally {

@@ -6,6 +6,7 @@ import { dirname, join, resolve } from "node:path";
 
 import { errnoOf, LambdaImgError } from "../base/error.ts";
 import { SMALL_FILE_BYTES_MAX } from "../base/limit.ts";
+import { isWithoutHardLinks } from "../base/new-name.ts";
 import { CHUNK_BYTES } from "../chunk/chunk.ts";
 import type { RootState } from "./store.ts";
 import { makeDirectories, readFileChecked, syncPath, writeSynced } from "./_file.ts";
@@ -181,10 +182,9 @@ async function linkOrRename(from: string, to: string): Promise<void> {
   try {
     await link(from, to);
   } catch (error) {
-    const errno = errnoOf(error);
-    if (errno === "EEXIST") return;
-    // File systems without hard links. A racing creator renames the same bytes.
-    if (!["EPERM", "ENOTSUP", "EOPNOTSUPP", "ENOSYS"].includes(errno)) throw error;
+    if (errnoOf(error) === "EEXIST") return;
+    if (!isWithoutHardLinks(error)) throw error;
+    // Never empty, as with giveNewName: whoever opens the store reads it. A racing creator renames the same bytes.
     if ((await readSmallFile(to)) === undefined) await rename(from, to);
   }
 }
