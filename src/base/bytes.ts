@@ -148,6 +148,11 @@ export function copyInto(target: Uint8Array, at: number, bytes: Uint8Array): voi
   Buffer.from(target.buffer, target.byteOffset, target.byteLength).fill(bytes, at, at + bytes.length);
 }
 
+/** A view of the bytes from `at` on, `sizeBytes` at most; the bytes themselves, and no view of them, where that is all. */
+export function partOf(bytes: Uint8Array, at: number, sizeBytes: number): Uint8Array {
+  return at === 0 && sizeBytes >= bytes.length ? bytes : bytes.subarray(at, at + sizeBytes);
+}
+
 /** The parts, one after another, in fresh memory. */
 export function concatBytes(...parts: readonly Uint8Array[]): Uint8Array {
   const joined = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));

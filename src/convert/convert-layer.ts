@@ -29,12 +29,6 @@ export interface LayerOptions {
 }
 
 /**
- * Bytes given to the parser at once. A sparse file can turn each byte of its body into a block of its own, so that
- * this many bytes become 4096 times as many before the store can make us wait.
- */
-const PARSER_STEP_BYTES = 16 * 1024;
-
-/**
  * Reads, verifies and cuts the layer; its chunks are sealed while it comes.
  * @throws what openLayer, TarParser and the store throw; CANCELLED
  */
@@ -53,8 +47,8 @@ export async function convertLayer(
   const builder = new SegmentBuilder(sink, options.entryBudget, options.onEntry);
   const parser = new TarParser(builder, { label: stream.descriptor.label });
   for await (const piece of options.openLayer(stream, { layerBytesMax: options.layerBytesMax })) {
-    for (let at = 0; at < piece.length; at += PARSER_STEP_BYTES) {
-      parser.push(piece.subarray(at, at + PARSER_STEP_BYTES));
+    for (let at = 0; at < piece.length;) {
+      at += parser.pushSome(piece, at);
       if (intake.isCrowded) await intake.relieve();
     }
     options.onBytes(piece.length);

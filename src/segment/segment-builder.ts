@@ -4,7 +4,7 @@
  * so a layer that two images share gives both the same chunks (docs/format/disk-image.md, "Segments").
  */
 import { assert, LambdaImgError } from "../base/error.ts";
-import { showByteString } from "../base/bytes.ts";
+import { partOf, showByteString } from "../base/bytes.ts";
 import { ENTRIES_BYTES_MAX, ENTRY_BYTES, FILE_BYTES_MAX } from "../base/limit.ts";
 import { divCeil } from "../base/units.ts";
 import type { SparseRegion, TarEntry, TarSink } from "../tar/entry.ts";
@@ -85,12 +85,11 @@ export class SegmentBuilder implements TarSink {
   }
 
   body(piece: Uint8Array): void {
-    let rest = piece;
-    while (rest.length > 0) {
+    for (let done = 0; done < piece.length;) {
       assert(this.#body !== undefined, "bytes came for an entry that has none");
-      const { offsetBytes, sizeBytes } = this.#body.take(rest.length);
-      this.#chunks.write(offsetBytes, rest.subarray(0, sizeBytes));
-      rest = rest.subarray(sizeBytes);
+      const { offsetBytes, sizeBytes } = this.#body.take(piece.length - done);
+      this.#chunks.write(offsetBytes, partOf(piece, done, sizeBytes));
+      done += sizeBytes;
     }
   }
 

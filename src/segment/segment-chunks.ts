@@ -6,7 +6,7 @@
  */
 import { CHUNK_BYTES } from "../chunk/chunk.ts";
 import { assert } from "../base/error.ts";
-import type { ByteString } from "../base/bytes.ts";
+import { partOf, type ByteString } from "../base/bytes.ts";
 import { isCutBefore } from "../base/draw.ts";
 import { alignUp } from "../base/units.ts";
 import { isStatePath } from "../tree/path-class.ts";
@@ -132,14 +132,12 @@ export class SegmentChunks {
 
   /** Bytes at an offset into the file's blocks, put one behind the other without holes; offsets ascend. */
   write(offsetBytes: number, bytes: Uint8Array): void {
-    let at = offsetBytes;
-    let rest = bytes;
-    while (rest.length > 0) {
+    for (let done = 0; done < bytes.length;) {
+      const at = offsetBytes + done;
       const target = at < this.#wholeBytes ? this.#wholeTarget(at) : this.#restTarget(at - this.#wholeBytes);
-      const piece = rest.subarray(0, target.sizeBytes);
+      const piece = partOf(bytes, done, target.sizeBytes);
       target.bytes.set(piece, target.offsetBytes);
-      at += piece.length;
-      rest = rest.subarray(piece.length);
+      done += piece.length;
     }
   }
 

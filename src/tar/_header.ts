@@ -95,6 +95,24 @@ export function headerFormat(block: Uint8Array): HeaderFormat {
 const USTAR = [0x75, 0x73, 0x74, 0x61, 0x72];
 const STAR_TRAILER = [0x74, 0x61, 0x72, 0];
 
+/** What a header is that is no entry. */
+export type ExtensionKind = "local" | "global" | "long-path" | "long-link" | "ignored";
+
+/** Headers that change what follows, by typeflag. */
+const EXTENSION_KINDS = new Map<number, ExtensionKind>([
+  [0x78, "local"], // x
+  [0x58, "local"], // X: Solaris wrote its extended headers under this letter before POSIX had one.
+  [0x67, "global"], // g
+  [0x4c, "long-path"], // L
+  [0x4b, "long-link"], // K
+  [0x56, "ignored"], // V: a GNU volume label, which is no file.
+]);
+
+/** What the block says of entries to come; `undefined` where it is an entry itself. */
+export function extensionKind(block: Uint8Array): ExtensionKind | undefined {
+  return EXTENSION_KINDS.get(block[TYPEFLAG_OFFSET] ?? 0);
+}
+
 /** The path that the header block itself gives. */
 export function headerPath(block: Uint8Array, format: HeaderFormat): ByteString {
   const name = headerText(block, HEADER_FIELDS.name);

@@ -3,12 +3,13 @@
  * pax, "ustar Interchange Format" and "pax Interchange Format"; GNU tar manual, "Tar Internals".
  */
 import type { ByteString } from "../base/bytes.ts";
-import { showByteString, toByteString } from "../base/bytes.ts";
+import { partOf, showByteString, toByteString } from "../base/bytes.ts";
 import { TAR_EXTENSION_BYTES_MAX } from "../base/limit.ts";
 import type { EntryDraft } from "./_entry.ts";
 import { readEntry } from "./_entry.ts";
 import { tarError, tarInvalid } from "./_error.ts";
-import { BLOCK_BYTES, HEADER_FIELDS, TYPEFLAG_OFFSET, checkHeaderSum, isZeroBlock } from "./_header.ts";
+import type { ExtensionKind } from "./_header.ts";
+import { BLOCK_BYTES, HEADER_FIELDS, checkHeaderSum, extensionKind, isZeroBlock } from "./_header.ts";
 import { parseField, showNumber } from "./_number.ts";
 import type { PaxHeader } from "./_pax.ts";
 import { checkPathLength, mergeGlobal, parsePax } from "./_pax.ts";
@@ -22,18 +23,6 @@ export interface TarParserOptions {
   /** Most bytes of one extended header, long name or sparse map; TAR_EXTENSION_BYTES_MAX by default. */
   readonly extensionBytesMax?: number;
 }
-
-type ExtensionKind = "local" | "global" | "long-path" | "long-link" | "ignored";
-
-/** Headers that change what follows, by typeflag. */
-const EXTENSION_KINDS = new Map<number, ExtensionKind>([
-  [0x78, "local"], // x
-  [0x58, "local"], // X: Solaris wrote its extended headers under this letter before POSIX had one.
-  [0x67, "global"], // g
-  [0x4c, "long-path"], // L
-  [0x4b, "long-link"], // K
-  [0x56, "ignored"], // V: a GNU volume label, which is no file.
-]);
 
 /**
  * A tar's bytes in, entries and bodies out to a TarSink, at once and in order. How the bytes are cut into pieces does not
@@ -88,12 +77,21 @@ export class TarParser {
    * @throws TAR_INVALID, FILE_TYPE_UNSUPPORTED, FILE_TOO_LARGE, PATH_TOO_LONG, DOCUMENT_TOO_LARGE; what the sink throws
    */
   push(bytes: Uint8Array): void {
-    const startBytes = this.#offsetBytes;
-    let at = 0;
-    while (at < bytes.length) {
-      this.#step(bytes, at);
-      at = this.#offsetBytes - startBytes;
-    }
+    for (let at = 0; at < bytes.length;) at += this.pushSome(bytes, at);
+  }
+
+  /**
+   * As `push`, for whoever may have to wait for the sink: takes bytes from `at` on, and of a sparse file's body no more than 16 KiB,
+   * which can be a block for each byte of it. Returns how many it took, one at least.
+   */
+  pushSome(bytes: Uint8Array, at: number): number {
+    const startBytes = this.#offsetBytes - at;
+    let next = at;
+    do {
+      this.#step(bytes, next);
+      next = this.#offsetBytes - startBytes;
+    } while (next < bytes.length && !this.#isSparseBody());
+    return next - at;
   }
 
   /**
@@ -187,7 +185,7 @@ export class TarParser {
   #readHeader(block: Uint8Array): void {
     this.#zeroBlockCount = 0;
     checkHeaderSum(block, this.#place);
-    const kind = EXTENSION_KINDS.get(block[TYPEFLAG_OFFSET] ?? 0);
+    const kind = extensionKind(block);
     if (kind !== undefined) {
       this.#beginExtension(block, kind);
       return;
@@ -349,20 +347,24 @@ export class TarParser {
     this.#state = "body";
   }
 
+  #isSparseBody(): boolean {
+    return this.#entry?.sparseRegions !== undefined;
+  }
+
   #takeBody(bytes: Uint8Array, at: number): void {
-    this.#sink.body(this.#take(bytes, at));
+    this.#sink.body(this.#take(bytes, at, this.#isSparseBody() ? SPARSE_STEP_BYTES : this.#remainingBytes));
     if (this.#remainingBytes > 0) return;
     this.#entry = undefined;
     this.#sink.entryEnd();
     this.#skipPadding(this.#bodyBytes);
   }
 
-  /** What of the remaining bytes is there, as a view. */
-  #take(bytes: Uint8Array, at: number): Uint8Array {
-    const end = Math.min(bytes.length, at + this.#remainingBytes);
+  /** What of the remaining bytes is there, `bytesMax` of it at most, as a view. */
+  #take(bytes: Uint8Array, at: number, bytesMax: number = this.#remainingBytes): Uint8Array {
+    const end = Math.min(bytes.length, at + this.#remainingBytes, at + bytesMax);
     this.#remainingBytes -= end - at;
     this.#offsetBytes += end - at;
-    return bytes.subarray(at, end);
+    return partOf(bytes, at, end - at);
   }
 
   #skipPadding(sizeBytes: number): void {
@@ -391,3 +393,5 @@ export class TarParser {
 }
 
 const NO_BYTES = new Uint8Array(0);
+/** 64 MiB of blocks at most. */
+const SPARSE_STEP_BYTES = 16 * 1024;

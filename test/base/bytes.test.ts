@@ -12,6 +12,7 @@ import {
   fromByteString,
   fromHex,
   isAllZero,
+  partOf,
   putUint16,
   putUint32,
   showByteString,
@@ -208,5 +209,24 @@ describe("isAllZero", () => {
       expect(isAllZero(bytes)).toBe(false);
       bytes[at] = 0;
     }
+  });
+});
+
+describe("partOf", () => {
+  const bytes = Uint8Array.of(1, 2, 3);
+
+  test.each([
+    [0, 2, [1, 2]],
+    [1, 1, [2]],
+    [1, 9, [2, 3]],
+    [3, 1, []],
+  ])("from %i on, %i at most", (at, sizeBytes, expected) => {
+    const part = partOf(bytes, at, sizeBytes);
+    expect([...part]).toEqual(expected);
+    expect(part.buffer).toBe(bytes.buffer);
+  });
+
+  test.each([3, 4])("all of them are the bytes themselves (%i at most)", (sizeBytes) => {
+    expect(partOf(bytes, 0, sizeBytes)).toBe(bytes);
   });
 });
