@@ -102,7 +102,7 @@ async function createKey(path: string): Promise<boolean> {
     await makeDirectories(directory);
     try {
       await writePrivately(temporary, keyFileText(asCustomerKey(randomBytes(CUSTOMER_KEY_BYTES))), path);
-      await giveNewName(temporary, path); // Whole from the start, so that no reader sees half a key.
+      await giveNewName(temporary, path); // No reader sees half a key.
     } finally {
       await unlink(temporary).catch(() => undefined); // It may not exist; a failure above is what counts.
     }

@@ -1,12 +1,12 @@
 import type * as Promises from "node:fs/promises";
-import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 
 import { errnoOf } from "../../src/base/error.ts";
 import { giveNewName, isWithoutHardLinks } from "../../src/base/new-name.ts";
+import { temporaryDirectory } from "../support/oci-layout.ts";
 
 /** What the file system says to link(2) and to rename(2), where it is not what the real one says. */
 const says = vi.hoisted(() => ({ link: "", rename: "" }));
@@ -24,19 +24,19 @@ vi.mock("node:fs/promises", async (load) => {
   };
 });
 
-let directory: string;
+let folder: ReturnType<typeof temporaryDirectory>;
 let whole: string;
 let name: string;
 beforeEach(async () => {
-  directory = await mkdtemp(join(tmpdir(), "lambda-img-name-"));
-  whole = join(directory, "whole");
-  name = join(directory, "name");
+  folder = temporaryDirectory();
+  whole = join(folder.path, "whole");
+  name = join(folder.path, "name");
   await writeFile(whole, "new");
 });
-afterEach(async () => {
+afterEach(() => {
   says.link = "";
   says.rename = "";
-  await rm(directory, { recursive: true });
+  folder.remove();
 });
 
 async function codeOf(work: Promise<void>): Promise<string> {
@@ -64,7 +64,7 @@ describe.each(["", "EPERM", "ENOTSUP", "EOPNOTSUPP", "ENOSYS"])("where link(2) s
   });
 
   test("of many files one gets the name", async () => {
-    const files = Array.from({ length: 8 }, (_, index) => join(directory, `file-${index}`));
+    const files = Array.from({ length: 8 }, (_, index) => join(folder.path, `file-${index}`));
     for (const file of files) await writeFile(file, file);
     const codes = await Promise.all(files.map((file) => codeOf(giveNewName(file, name))));
     expect(codes.filter((code) => code === "EEXIST")).toHaveLength(7);
@@ -75,13 +75,13 @@ describe.each(["", "EPERM", "ENOTSUP", "EOPNOTSUPP", "ENOSYS"])("where link(2) s
 test("a failure that says nothing of hard links passes", async () => {
   says.link = "EIO";
   expect(await codeOf(giveNewName(whole, name))).toBe("EIO");
-  expect(await readdir(directory)).toEqual(["whole"]);
+  expect(await readdir(folder.path)).toEqual(["whole"]);
 });
 
 test("a name that was taken for a file that could not be renamed is given back", async () => {
   Object.assign(says, { link: "EPERM", rename: "ENOSPC" });
   expect(await codeOf(giveNewName(whole, name))).toBe("ENOSPC");
-  expect(await readdir(directory)).toEqual(["whole"]);
+  expect(await readdir(folder.path)).toEqual(["whole"]);
 });
 
 test("only an error of a system call tells of hard links", () => {
