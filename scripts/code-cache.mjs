@@ -6,7 +6,6 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
 import os from "node:os";
 import path from "node:path";
-import { setFlagsFromString } from "node:v8";
 
 const top = path.resolve(import.meta.dirname, "..");
 const { loadProgram } = createRequire(import.meta.url)("../dist/program/load-program.js");
@@ -28,8 +27,6 @@ try {
     const status = await program.exports.main([...words, ...common], "0");
     if (status !== 0) throw new Error(`lambda-img ${words.join(" ")}: status ${status}`);
   }
-  // V8 takes code only with the flags with which it was kept, and a conversion sets one (src/cli/compile-later.ts): back to its default.
-  if (process.versions.v8.startsWith("11.3.")) setFlagsFromString(`--interrupt-budget=${66 * 1024}`);
   program.keepCode();
 } finally {
   rmSync(folder, { recursive: true, force: true });

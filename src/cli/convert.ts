@@ -4,6 +4,7 @@ import { availableParallelism } from "node:os";
 
 import { isLambdaImgError, LambdaImgError } from "../base/error.ts";
 import { LAYER_BYTES_MAX_DEFAULT } from "../base/limit.ts";
+import { compileLater } from "../base/thread.ts";
 import { showBytes } from "../base/units.ts";
 import { CHUNK_BYTES } from "../chunk/chunk.ts";
 import { convertImage, type ConversionResult, type Progress } from "../convert/convert-image.ts";
@@ -22,7 +23,6 @@ import { openImage } from "../source/open-image.ts";
 import type { OciImage } from "../source/oci-image.ts";
 import { defaultImageName, parseImageReference, type ImageReference } from "../source/reference.ts";
 import { imageFileName } from "../store/image-name.ts";
-import { compileLater } from "./compile-later.ts";
 import { openContext, type CommonOptions } from "./context.ts";
 import { dryRun, registryOptions, type RegistryCliOptions } from "./_registry.ts";
 import { keepFreedMemory } from "./keep-freed-memory.ts";
@@ -71,7 +71,7 @@ interface Outcome {
 
 /** Converts and prints what came of it. */
 export async function convert(reference: string, options: ConvertOptions, use: Use): Promise<void> {
-  compileLater();
+  compileLater.begin();
   keepFreedMemory();
   try {
     const job = await parseJob(reference, options, use.signal);
@@ -81,6 +81,7 @@ export async function convert(reference: string, options: ConvertOptions, use: U
     await convertJob(job, use);
   } finally {
     await use.spare?.close();
+    compileLater.end();
   }
 }
 

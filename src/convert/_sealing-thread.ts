@@ -3,6 +3,7 @@
 import { Worker } from "node:worker_threads";
 
 import { definite, fromPlainError } from "../base/error.ts";
+import { startThread } from "../base/thread.ts";
 import type { StoredChunk } from "./chunk-sealer.ts";
 import type { SealingReply, SealingRequest, SealingStart } from "./_sealing-message.ts";
 import { TarHashing } from "./_tar-hashing.ts";
@@ -23,7 +24,7 @@ export class SealingThread {
   #isStarting = true;
 
   constructor() {
-    this.#worker = new Worker(new URL("./sealing-worker.js", import.meta.url));
+    this.#worker = startThread(() => new Worker(new URL("./sealing-worker.js", import.meta.url)));
     this.hashing = new TarHashing((request, moved) => {
       this.#worker.postMessage(request, moved);
     });

@@ -4,6 +4,7 @@ import { Worker } from "node:worker_threads";
 
 import { assert, fromPlainError } from "../base/error.ts";
 import { RoomFiller, Rooms } from "../base/rooms.ts";
+import { startThread } from "../base/thread.ts";
 import {
   INPUT_ROOMS,
   movedWith,
@@ -29,7 +30,7 @@ export class LayerThread {
   #wakeReader: (() => void) | undefined;
 
   constructor() {
-    this.#worker = new Worker(new URL("./_layer-worker.js", import.meta.url));
+    this.#worker = startThread(() => new Worker(new URL("./_layer-worker.js", import.meta.url)));
     this.#worker.on("message", (message: FromLayerThread) => {
       this.#hear(message);
     });
