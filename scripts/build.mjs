@@ -1,7 +1,7 @@
 // Makes dist/ anew: the library with its types (tsc), the program as a few files (esbuild), and what V8 compiles of it.
-// docs/decisions/0013-bundle.md and 0018-code-cache.md.
+// docs/decisions/0013-bundle.md, 0018-code-cache.md and 0019-commander-is-bundled.md.
 import { execFileSync } from "node:child_process";
-import { rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import path from "node:path";
 
@@ -19,7 +19,8 @@ const PROGRAMS = [
 
 // A file that no source has any more must not be packed.
 rmSync(path.join(top, "dist"), { recursive: true, force: true });
-const tsc = createRequire(import.meta.url).resolve("typescript/bin/tsc");
+const { resolve } = createRequire(import.meta.url);
+const tsc = resolve("typescript/bin/tsc");
 execFileSync(process.execPath, [tsc, "--project", "tsconfig.build.json"], { cwd: top, stdio: "inherit" });
 const options = {
   absWorkingDir: top,
@@ -33,7 +34,8 @@ const options = {
   banner: { js: 'const programUrl = require("node:url").pathToFileURL(__filename).href;' },
   platform: "node",
   target: "node20.19",
-  packages: "external",
+  // Every command needs commander; few need these.
+  external: ["ext2fs", "zstddec"],
   charset: "ascii",
   logLevel: "warning",
 };
@@ -47,6 +49,11 @@ const apart = {
 await build({ ...options, entryPoints: PROGRAMS, plugins: [apart], supported: { "dynamic-import": false } });
 await build({ ...options, entryPoints: ["src/oci/_zstd-library.ts"] });
 writeFileSync(path.join(top, "dist/program/package.json"), '{ "type": "commonjs" }\n');
+// Who gives away a copy of it gives this with it.
+copyFileSync(
+  path.join(path.dirname(resolve("commander")), "LICENSE"),
+  path.join(top, "dist/program/commander.LICENSE"),
+);
 try {
   // In a process of its own, started as the program is.
   execFileSync(process.execPath, [path.join(top, "scripts/code-cache.mjs")], { cwd: top, stdio: "inherit" });

@@ -33,6 +33,7 @@ function pack() {
     ...[
       "bin/lambda-img",
       "dist/program/_zstd-library.js",
+      "dist/program/commander.LICENSE",
       "dist/program/load-program.js",
       "dist/program/main.js",
       "dist/index.js",
