@@ -34,7 +34,7 @@ export const FOLD_REST: usize = 49152; // u8, FOLD_REST_BYTES and 32 more
 export const INPUT: usize = 65536; // u8, and 4096 of margin
 export const INPUT_BYTES_MAX: usize = 524288;
 /** Of one step, which may go on for as long as a match. */
-export const OUTPUT_BYTES_MAX: usize = 131072;
+export const OUTPUT_BYTES_MAX: usize = 262144;
 export const OUTPUT_MARGIN_BYTES: usize = 4096;
 export const FOLDED: usize = 655360; // u8: FOLD_REST_BYTES of zeros before it; as much as one output, and its margin
 export const RING: usize = 1048576; // u8: outputs, each behind the one before or here again; before it is room for a window
