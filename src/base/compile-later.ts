@@ -1,58 +1,47 @@
-/** How soon V8 compiles what runs often. */
+// ⚡ uses: process, worker
+/**
+ * How soon V8 compiles what runs often, and threads that start with the code that Node brings along.
+ *
+ * For a command of a few seconds that keeps all processors busy, what V8 optimizes takes a seventh of its CPU time, and comes too late to
+ * give that back (docs/architecture.md, "Threads"). But compiled code, as Node has it of its own modules, is good for V8 only with the flags
+ * that it was compiled with: a thread that starts with others compiles all of it anew, which takes 40 ms of CPU more. So the first
+ * thread, when it has started, sets the flag for the process, whose threads have their flags in common.
+ */
+import { setFlagsFromString } from "node:v8";
+import type { Worker } from "node:worker_threads";
+
 /** What V8 11.3 has by itself (Node 20). From V8 12 on a quick compiler comes before the optimizing one, which waits longer. */
 const BUDGET_BYTES_DEFAULT = 66 * 1024;
 const WAITS_AS_LONG = 8;
 
+/** What a thread is given to start with. */
+export interface ThreadStart {
+  readonly compilesLater: boolean;
+}
+
+let isWanted = false;
+
 /**
- * Makes V8 wait eight times as long before it gives a function to its optimizing compiler, where it is one that waits too short.
- * For a command of a few seconds that keeps all processors busy: what is compiled in that time takes a seventh of its
- * CPU time, and comes too late to give that back (docs/architecture.md, "Threads").
- *
- * Not while a thread starts: code that was compiled before, as Node's own was when it was built, is good for V8 only with the flags of
- * then. A thread compiles all that it starts with anew otherwise, which takes 40 ms more.
+ * Makes V8 wait eight times as long before it gives a function to its optimizing compiler, from when the next thread has started, where it
+ * is a V8 that waits too short. False makes it what it was.
  */
-export class CompileLater {
-  readonly #isOf: boolean;
-  readonly #setFlag: (flag: string) => void;
-  #isWanted = false;
-  #startingCount = 0;
-  #isSet = false;
+export function compileLater(isLater: boolean): void {
+  isWanted = isLater;
+  if (!isLater) setBudget(BUDGET_BYTES_DEFAULT);
+}
 
-  constructor(v8Version: string, setFlag: (flag: string) => void) {
-    // Another V8 would not know the flag, and say so on stderr.
-    this.#isOf = v8Version.startsWith("11.3.");
-    this.#setFlag = setFlag;
-  }
+/** The thread that `make` makes with what it is given, which calls `threadHasStarted` with that. @throws what `make` throws */
+export function startThread(make: (start: ThreadStart) => Worker): Worker {
+  if (isWanted) setBudget(BUDGET_BYTES_DEFAULT);
+  return make({ compilesLater: isWanted });
+}
 
-  /** From now on, whenever no thread is starting. */
-  begin(): void {
-    this.#isWanted = true;
-    this.#apply();
-  }
+/** To be called by a thread's program when all that it needs is loaded. */
+export function threadHasStarted({ compilesLater }: ThreadStart): void {
+  if (compilesLater) setBudget(WAITS_AS_LONG * BUDGET_BYTES_DEFAULT);
+}
 
-  /** As V8 has it by itself, as before `begin`. */
-  end(): void {
-    this.#isWanted = false;
-    this.#apply();
-  }
-
-  /** Says that a thread begins to start. Call what is returned when it has started, or never will; again is nothing. */
-  threadStarts(): () => void {
-    this.#startingCount++;
-    this.#apply();
-    let isStarting = true;
-    return () => {
-      if (!isStarting) return;
-      isStarting = false;
-      this.#startingCount--;
-      this.#apply();
-    };
-  }
-
-  #apply(): void {
-    const isSet = this.#isOf && this.#isWanted && this.#startingCount === 0;
-    if (isSet === this.#isSet) return;
-    this.#isSet = isSet;
-    this.#setFlag(`--interrupt-budget=${(isSet ? WAITS_AS_LONG : 1) * BUDGET_BYTES_DEFAULT}`);
-  }
+/** Another V8 would not know the flag, and say so on stderr. */
+function setBudget(sizeBytes: number): void {
+  if (process.versions.v8.startsWith("11.3.")) setFlagsFromString(`--interrupt-budget=${sizeBytes}`);
 }

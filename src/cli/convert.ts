@@ -2,9 +2,9 @@
 /** `lambda-img convert`. */
 import { availableParallelism } from "node:os";
 
+import { compileLater } from "../base/compile-later.ts";
 import { isLambdaImgError, LambdaImgError } from "../base/error.ts";
 import { LAYER_BYTES_MAX_DEFAULT } from "../base/limit.ts";
-import { compileLater } from "../base/thread.ts";
 import { showBytes } from "../base/units.ts";
 import { CHUNK_BYTES } from "../chunk/chunk.ts";
 import { convertImage, type ConversionResult, type Progress } from "../convert/convert-image.ts";
@@ -71,7 +71,6 @@ interface Outcome {
 
 /** Converts and prints what came of it. */
 export async function convert(reference: string, options: ConvertOptions, use: Use): Promise<void> {
-  compileLater.begin();
   keepFreedMemory();
   try {
     const job = await parseJob(reference, options, use.signal);
@@ -81,7 +80,7 @@ export async function convert(reference: string, options: ConvertOptions, use: U
     await convertJob(job, use);
   } finally {
     await use.spare?.close();
-    compileLater.end();
+    compileLater(false);
   }
 }
 

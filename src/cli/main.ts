@@ -4,6 +4,7 @@ import { isatty } from "node:tty";
 
 import { Command, CommanderError } from "commander";
 
+import { compileLater } from "../base/compile-later.ts";
 import { LambdaImgError } from "../base/error.ts";
 import { Output } from "./output.ts";
 import type { CommonOptions } from "./context.ts";
@@ -65,9 +66,8 @@ function stdoutStatus(error: NodeJS.ErrnoException, argv: readonly string[]): nu
   // `lambda-img ls … | head`: nobody reads on, so there is nothing to say and nothing to finish.
   if (error.code === "EPIPE") return EXIT_PIPE;
   const message = `stdout: cannot write: ${error.code ?? error.message}`;
-  return new Output({ json: argv.includes("--json") }).fail(
-    new LambdaImgError("OUTPUT_UNAVAILABLE", message),
-  );
+  const failure = new LambdaImgError("OUTPUT_UNAVAILABLE", message);
+  return new Output({ json: argv.includes("--json") }).fail(failure);
 }
 
 /** With `--json` programs get their error object for wrong arguments, too. */
@@ -197,6 +197,7 @@ function addConvert(program: Command, run: Run): void {
     description: "Flatten an image into an ext4 disk image and put it into the store as encrypted chunks.",
     run: async ([reference = ""], options, use) => {
       const { SpareThread } = await import("../convert/spare-thread.ts");
+      compileLater(true);
       const spare = options.dryRun === true ? undefined : new SpareThread();
       const { convert } = await import("./convert.ts");
       await convert(reference, options, { ...use, spare });

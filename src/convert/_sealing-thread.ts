@@ -2,8 +2,8 @@
 /** A thread that seals chunks, as its pool sees it. */
 import { Worker } from "node:worker_threads";
 
+import { startThread } from "../base/compile-later.ts";
 import { definite, fromPlainError } from "../base/error.ts";
-import { startThread } from "../base/thread.ts";
 import type { StoredChunk } from "./chunk-sealer.ts";
 import type { SealingReply, SealingRequest, SealingStart } from "./_sealing-message.ts";
 import { TarHashing } from "./_tar-hashing.ts";
@@ -24,7 +24,9 @@ export class SealingThread {
   #isStarting = true;
 
   constructor() {
-    this.#worker = startThread(() => new Worker(new URL("./sealing-worker.js", import.meta.url)));
+    this.#worker = startThread(
+      (start) => new Worker(new URL("./sealing-worker.js", import.meta.url), { workerData: start }),
+    );
     this.hashing = new TarHashing((request, moved) => {
       this.#worker.postMessage(request, moved);
     });

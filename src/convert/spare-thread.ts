@@ -1,5 +1,5 @@
 /**
- * A sealing thread that is started before it is known what it will seal with. It takes some 70 ms to start, in which the
+ * A sealing thread that is started before it is known what it will seal with. It takes some 40 ms to start, in which the
  * calling thread can load the rest of the program and open the image, on another processor.
  */
 import { threadIfGiven } from "../base/thread.ts";

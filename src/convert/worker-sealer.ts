@@ -19,7 +19,7 @@ import type { SpareThread } from "./spare-thread.ts";
 
 /** Chunks that wait at one thread: enough that it never idles, few enough that memory stays flat. */
 const QUEUE_A_THREAD = 4;
-/** And besides: a thread takes some 70 ms to start, and the main one need not stand still for that. */
+/** And besides: a thread takes some 40 ms to start, and the main one need not stand still for that. */
 const QUEUE_AT_START = 12;
 
 /**

@@ -2,9 +2,9 @@
 /** A thread that opens layers, as its user sees it. */
 import { Worker } from "node:worker_threads";
 
+import { startThread } from "../base/compile-later.ts";
 import { assert, fromPlainError } from "../base/error.ts";
 import { RoomFiller, Rooms } from "../base/rooms.ts";
-import { startThread } from "../base/thread.ts";
 import {
   INPUT_ROOMS,
   movedWith,
@@ -30,7 +30,9 @@ export class LayerThread {
   #wakeReader: (() => void) | undefined;
 
   constructor() {
-    this.#worker = startThread(() => new Worker(new URL("./_layer-worker.js", import.meta.url)));
+    this.#worker = startThread(
+      (start) => new Worker(new URL("./_layer-worker.js", import.meta.url), { workerData: start }),
+    );
     this.#worker.on("message", (message: FromLayerThread) => {
       this.#hear(message);
     });

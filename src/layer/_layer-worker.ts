@@ -1,7 +1,8 @@
 // ⚡ uses: worker
 /** The program of a layer's thread: verifies and decompresses layers, one after another. */
-import { parentPort } from "node:worker_threads";
+import { parentPort, workerData } from "node:worker_threads";
 
+import { threadHasStarted, type ThreadStart } from "../base/compile-later.ts";
 import { definite, isLambdaImgError, LambdaImgError, toPlainError } from "../base/error.ts";
 import { RoomFiller, Rooms } from "../base/rooms.ts";
 import {
@@ -17,6 +18,7 @@ type Opening = Extract<ToLayerThread, { readonly kind: "open" }>;
 type Input = Extract<ToLayerThread, { readonly kind: "input" | "input-end" | "input-failed" }>;
 
 const port = definite(parentPort, "this file runs in a worker thread");
+threadHasStarted(workerData as ThreadStart);
 const inputs: Input[] = [];
 const rooms = new Rooms(ROOM_BYTES, OUTPUT_ROOMS);
 let wake: (() => void) | undefined;
