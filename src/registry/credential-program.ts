@@ -23,6 +23,11 @@ export interface CredentialQuestion {
 
 /** Long enough for programs that ask a cloud. */
 const TIMEOUT_MS = 30_000;
+/**
+ * What a program has written is here sooner when it has ended. But stdout stays open for as long as a program that it has left running
+ * holds it, as an agent may that keeps the keychain open.
+ */
+const LEFT_OPEN_MS = 500;
 
 /**
  * Asks the program; `undefined` where it has no login for the server.
@@ -69,8 +74,10 @@ function run(
   const name = `docker-credential-${program}`;
   return new Promise((resolve, reject) => {
     const child = start(name, { variables, where });
+    let leftOpen: NodeJS.Timeout | undefined;
     const settle = (): void => {
       clearTimeout(timer);
+      clearTimeout(leftOpen);
       signal?.removeEventListener("abort", onAbort);
     };
     const stop = (error: LambdaImgError): void => {
@@ -97,9 +104,16 @@ function run(
       settle();
       reject(startError(error, name, where));
     });
-    child.on("close", (status) => {
+    const answer = (status: number | null): void => {
       settle();
       resolve({ status: status ?? -1, output: Buffer.concat(pieces).toString("utf8") });
+    };
+    child.on("close", answer);
+    child.on("exit", (status) => {
+      leftOpen = setTimeout(() => {
+        answer(status);
+        end(child);
+      }, LEFT_OPEN_MS);
     });
     // A program that does not read its input is heard by what it answers.
     child.stdin.on("error", () => undefined);

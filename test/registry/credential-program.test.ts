@@ -1,4 +1,4 @@
-import { chmodSync, existsSync, symlinkSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import path from "node:path";
 
 import { afterAll, describe, expect, test } from "vitest";
@@ -36,6 +36,13 @@ describe("a program", () => {
       `read server; printf '{"ServerURL":"%s","Username":"%s","Secret":"s p\\u00f6"}' "$server" "$1-$server"`,
     );
     expect(await ask("good")).toEqual({ username: "get-r.example:5000", secret: "s pö" });
+  });
+
+  test("may leave one running that holds its stdout", async () => {
+    const file = path.join(folder.path, "pid");
+    program("agent", `sleep 60 & echo $! > '${file}'; printf '{"Username":"a","Secret":"b"}'`);
+    expect(await ask("agent", { timeoutMs: 20_000 })).toEqual({ username: "a", secret: "b" });
+    process.kill(Number(readFileSync(file, "utf8"))); // It is the agent's user who ends it.
   });
 
   test("that knows no login says so", async () => {
