@@ -1,7 +1,7 @@
 /** Encoding of inodes (kernel documentation, "Index Nodes"). */
 import { viewOf } from "../base/bytes.ts";
 import type { Timestamp } from "../base/timestamp.ts";
-import { crc32c } from "./crc32c.ts";
+import { crc32c, crc32cOfZeros } from "./crc32c.ts";
 import { CHECKSUM_SEED } from "./profile.ts";
 import { INODE_BYTES } from "./constants.ts";
 
@@ -56,6 +56,8 @@ export function clampTime(time: Timestamp): { time: Timestamp; isClamped: boolea
 export interface InodeRoom {
   /** 256 bytes. */
   readonly bytes: Uint8Array;
+  /** Those before the room for extended attributes. */
+  readonly fixedBytes: Uint8Array;
   readonly view: DataView;
 }
 
@@ -63,12 +65,12 @@ export interface InodeRoom {
 export function inodeRooms(block: Uint8Array): InodeRoom[] {
   return Array.from({ length: block.length / INODE_BYTES }, (_, i) => {
     const bytes = block.subarray(i * INODE_BYTES, (i + 1) * INODE_BYTES);
-    return { bytes, view: viewOf(bytes) };
+    return { bytes, fixedBytes: bytes.subarray(0, INODE_XATTR_OFFSET), view: viewOf(bytes) };
   });
 }
 
 /** Writes the inode into a room of zeros. */
-export function encodeInode({ bytes, view }: InodeRoom, fields: InodeFields): void {
+export function encodeInode({ bytes, fixedBytes, view }: InodeRoom, fields: InodeFields): void {
   view.setUint16(0x0, fields.mode, true);
   view.setUint16(0x2, fields.uid & 0xffff, true);
   view.setUint32(0x4, fields.sizeBytes % 2 ** 32, true);
@@ -91,20 +93,22 @@ export function encodeInode({ bytes, view }: InodeRoom, fields: InodeFields): vo
     view.setUint32(0x24, fields.xattrValue.referenceCount, true); // l_i_version
   }
   // "Checksums": over the whole inode with both halves of the checksum zero.
-  const checksum = crc32c(inodeSeed(fields.inodeNumber), bytes);
+  const seed = inodeSeed(fields.inodeNumber);
+  const checksum =
+    fields.xattrBytes === undefined ? overXattrRoom(crc32c(seed, fixedBytes)) : crc32c(seed, bytes);
   view.setUint16(0x7c, checksum & 0xffff, true);
   view.setUint16(0x82, checksum >>> 16, true);
 }
 
-/** The seed of every checksum that belongs to one inode; our inodes are all of generation 0. */
+/** The seed of every checksum that belongs to one inode: that of its number and its generation, which is 0 in ours. */
 export function inodeSeed(inodeNumber: number): number {
-  SEED_VIEW.setUint32(0, inodeNumber, true);
-  return crc32c(CHECKSUM_SEED, SEED_BYTES);
+  // The first four bytes are added to the checksum before it goes on, so that over zeros comes to the same.
+  return overNumberAndGeneration((CHECKSUM_SEED ^ inodeNumber) >>> 0);
 }
 
-// The number and the generation, which is always 0. Memory of its own for each inode would cost more than the checksum.
-const SEED_BYTES = new Uint8Array(8);
-const SEED_VIEW = viewOf(SEED_BYTES);
+const overNumberAndGeneration = crc32cOfZeros(8);
+/** Most inodes have no extended attributes. */
+const overXattrRoom = crc32cOfZeros(INODE_XATTR_BYTES);
 
 /** i_atime, i_ctime, i_mtime, i_crtime. */
 const TIME_OFFSETS = [0x8, 0xc, 0x10, 0x90] as const;

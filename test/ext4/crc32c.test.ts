@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { crc32c } from "../../src/ext4/crc32c.ts";
+import { crc32c, crc32cOfZeros } from "../../src/ext4/crc32c.ts";
 
 const ascii = (text: string): Uint8Array => new TextEncoder().encode(text);
 
@@ -52,5 +52,12 @@ it("continues from the checksum of the part before", () => {
   const whole = crc32c(0xffffffff, bytes);
   for (const cut of [0, 1, 8, 13, 999, 1000]) {
     expect(crc32c(crc32c(0xffffffff, bytes.subarray(0, cut)), bytes.subarray(cut))).toBe(whole);
+  }
+});
+
+it.each([0, 1, 8, 15, 16, 96, 4096])("over %d zeros it is what it is over their bytes", (size) => {
+  const over = crc32cOfZeros(size);
+  for (const crc of [0, 1, 0x80, 0x100, 0x7fffffff, 0x80000000, 0xdeadbeef, 0xffffffff]) {
+    expect(over(crc)).toBe(slowCrc32c(crc, new Uint8Array(size)));
   }
 });
