@@ -8,9 +8,10 @@ import tarStream from "tar-stream";
 
 import { sealChunk } from "../../dist/crypto/chunk-seal.js";
 import { crc32c } from "../../dist/ext4/crc32c.js";
-import { decompress } from "../../dist/oci/decompress.js";
+import { decompressLent } from "../../dist/oci/decompress.js";
 import { TarParser } from "../../dist/tar/parser.js";
 import { Flattener } from "../../dist/tree/flatten.js";
+import { OutlineBuilder } from "../../dist/tree/layer-outline.js";
 import { crc32cByTable } from "./_crc32c-table.mjs";
 import { showNumber, summarize } from "./_figures.mjs";
 import { isInstalled, run } from "./_layout.mjs";
@@ -21,7 +22,7 @@ import { recipeOfBytes, recipeOfFiles, tarOf } from "./_synthetic.mjs";
 const CHUNK_BYTES = 512 << 10;
 const BLOCK_BYTES = 4096;
 /** Pieces that a parser gets at once, as convert gives them. */
-const PIECE_BYTES = 16 << 10;
+const PIECE_BYTES = 256 << 10;
 
 const PARTS = {
   tar: tarCases,
@@ -184,7 +185,7 @@ function inflateCases() {
   });
   const ours = async () => {
     let sum = 0;
-    for await (const piece of decompress(createReadStream(file, { highWaterMark: 256 << 10 }), "bench"))
+    for await (const piece of decompressLent(createReadStream(file, { highWaterMark: 256 << 10 }), "bench"))
       sum += piece.length;
     if (sum !== plain.length) throw new Error("inflate gave another number of bytes");
   };
@@ -264,7 +265,9 @@ function layerEntries(top, fileCount) {
     const body = { sizeBytes: 1000, runs };
     entries.push({ ...common, path: `${folder}/file-${index}.txt`, type: "file", mode: 0o644, body });
   }
-  return entries;
+  const outline = new OutlineBuilder();
+  for (const entry of entries) outline.add(entry);
+  return Object.assign(entries, { outline: outline.finish() });
 }
 
 function concat(pieces) {

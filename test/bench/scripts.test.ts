@@ -112,14 +112,18 @@ describe("with the least input", () => {
     expect(rows[0]).toMatchObject({ name: "node -e 0", ratio: { median: 1 } });
   });
 
-  test("micro gives the rate of a case", () => {
-    const figures = figuresOf("micro", "--part", "crc32c", "--size", "1", "--runs", "1");
-    expect(figures).toMatchObject({
-      cases: [
-        { name: "crc32c", unit: "MB/s", rate: spread },
-        { name: "crc32c: a table of 256 entries", unit: "MB/s", rate: spread },
-      ],
-    });
+  test.each([
+    ["tar", ["tar, large files", "tar, small files"], ["MB/s", "entries/s"]],
+    ["inflate", ["inflate"], ["MB/s"]],
+    ["sealing", ["sealing a chunk"], ["MB/s"]],
+    ["crc32c", ["crc32c", "crc32c: a table of 256 entries"], ["MB/s"]],
+    ["flatten", ["flatten, three layers"], ["entries/s"]],
+  ])("micro gives the rates of its part %s", (part, names, units) => {
+    const { cases } = figuresOf("micro", "--part", part, "--size", "1", "--runs", "1") as {
+      cases: unknown[];
+    };
+    const expected = names.flatMap((name) => units.map((unit) => ({ name, unit, rate: spread })));
+    expect(cases).toEqual(expect.arrayContaining(expected));
   });
 
   test("profile tells of the threads, and of no path here", () => {
