@@ -4,7 +4,6 @@ import { isatty } from "node:tty";
 
 import { Command, CommanderError } from "commander";
 
-import { compileLater } from "../base/compile-later.ts";
 import { LambdaImgError } from "../base/error.ts";
 import { Output } from "./output.ts";
 import type { CommonOptions } from "./context.ts";
@@ -196,8 +195,9 @@ function addConvert(program: Command, run: Run): void {
     usage: "convert <ref>",
     description: "Flatten an image into an ext4 disk image and put it into the store as encrypted chunks.",
     run: async ([reference = ""], options, use) => {
-      const { SpareThread } = await import("../convert/spare-thread.ts");
+      const { compileLater } = await import("../base/compile-later.ts");
       compileLater(true);
+      const { SpareThread } = await import("../convert/spare-thread.ts");
       const spare = options.dryRun === true ? undefined : new SpareThread();
       const { convert } = await import("./convert.ts");
       await convert(reference, options, { ...use, spare });

@@ -1,6 +1,6 @@
 // ⚡ uses: worker
 /** A thread that seals chunks, as its pool sees it. */
-import { Worker } from "node:worker_threads";
+import type { Worker } from "node:worker_threads";
 
 import { startThread } from "../base/compile-later.ts";
 import { definite, fromPlainError } from "../base/error.ts";
@@ -24,9 +24,7 @@ export class SealingThread {
   #isStarting = true;
 
   constructor() {
-    this.#worker = startThread(
-      (start) => new Worker(new URL("./sealing-worker.js", import.meta.url), { workerData: start }),
-    );
+    this.#worker = startThread(new URL("./sealing-worker.js", import.meta.url));
     this.hashing = new TarHashing((request, moved) => {
       this.#worker.postMessage(request, moved);
     });

@@ -1,8 +1,8 @@
 // ⚡ uses: worker
 /** The program of a sealing thread: seals the chunks it is sent and writes them into the store, and hashes tars. */
-import { parentPort, workerData } from "node:worker_threads";
+import { parentPort } from "node:worker_threads";
 
-import { threadHasStarted, type ThreadStart } from "../base/compile-later.ts";
+import { threadHasStarted } from "../base/compile-later.ts";
 import { DigestBuilder } from "../base/digest.ts";
 import { definite, isLambdaImgError, toPlainError } from "../base/error.ts";
 import type { Salt } from "../crypto/salt.ts";
@@ -11,7 +11,7 @@ import { sealAndPut } from "./_seal-and-put.ts";
 import type { HashingRequest, SealingReply, SealingRequest } from "./_sealing-message.ts";
 
 const port = definite(parentPort, "this file runs in a worker thread");
-threadHasStarted(workerData as ThreadStart);
+threadHasStarted();
 /** What to seal with, once that is known. */
 let use: { readonly salt: Salt; readonly writer: ChunkWriter } | undefined;
 

@@ -1,6 +1,6 @@
 // ⚡ uses: worker
 /** A thread that opens layers, as its user sees it. */
-import { Worker } from "node:worker_threads";
+import type { Worker } from "node:worker_threads";
 
 import { startThread } from "../base/compile-later.ts";
 import { assert, fromPlainError } from "../base/error.ts";
@@ -30,9 +30,7 @@ export class LayerThread {
   #wakeReader: (() => void) | undefined;
 
   constructor() {
-    this.#worker = startThread(
-      (start) => new Worker(new URL("./_layer-worker.js", import.meta.url), { workerData: start }),
-    );
+    this.#worker = startThread(new URL("./_layer-worker.js", import.meta.url));
     this.#worker.on("message", (message: FromLayerThread) => {
       this.#hear(message);
     });

@@ -1,8 +1,8 @@
 // ⚡ uses: worker
 /** The program of a layer's thread: verifies and decompresses layers, one after another. */
-import { parentPort, workerData } from "node:worker_threads";
+import { parentPort } from "node:worker_threads";
 
-import { threadHasStarted, type ThreadStart } from "../base/compile-later.ts";
+import { threadHasStarted } from "../base/compile-later.ts";
 import { definite, isLambdaImgError, LambdaImgError, toPlainError } from "../base/error.ts";
 import { RoomFiller, Rooms } from "../base/rooms.ts";
 import {
@@ -18,7 +18,7 @@ type Opening = Extract<ToLayerThread, { readonly kind: "open" }>;
 type Input = Extract<ToLayerThread, { readonly kind: "input" | "input-end" | "input-failed" }>;
 
 const port = definite(parentPort, "this file runs in a worker thread");
-threadHasStarted(workerData as ThreadStart);
+threadHasStarted();
 const inputs: Input[] = [];
 const rooms = new Rooms(ROOM_BYTES, OUTPUT_ROOMS);
 let wake: (() => void) | undefined;
